@@ -1,0 +1,22 @@
+"""What is computed: the layer graph, its tasks, and the files they come from."""
+
+from xbarsim.network.graph import Entry, Layer, Node, build_graph, derive_layers, matmul_macs
+from xbarsim.network.load import load_network
+from xbarsim.network.masks import Mask
+from xbarsim.network.network import Network, Samples, Task
+from xbarsim.network.quantiser import Quantiser
+
+__all__ = [
+    "Entry",
+    "Layer",
+    "Mask",
+    "Network",
+    "Node",
+    "Quantiser",
+    "Samples",
+    "Task",
+    "build_graph",
+    "derive_layers",
+    "load_network",
+    "matmul_macs",
+]
