@@ -1,0 +1,5 @@
+"""``python -m xbarsim.cli``."""
+
+from xbarsim.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""What if? One scenario, methods side by side, published against simulated."""
