@@ -1,7 +1,8 @@
 """The compiled executor: the rule of time as one Numba event loop over one array.
 
-1. Time is integer picoseconds. Rates and times are exact rationals parsed from the decimal text; only a
-   firing's *whole* service time is rounded, up, once, to at least 1 ps.
+1. Time is integer picoseconds. Rates and times are exact rationals parsed from the decimal text (1.28 GS/s is
+   781.25 ps); only a firing's *whole* service time is rounded, up, once, to at least 1 ps; ``check`` warns
+   above 0.1 % error.
 2. ``ready(i)`` = the latest of: its tokens became available; an output slot became available on every
    output channel (``i - released < capacity``: by index, so a later copy never takes an earlier firing's
    slot); the previous firing it must follow ended (of its server with copies, of the actor otherwise).
@@ -22,7 +23,9 @@ from __future__ import annotations
 import numpy as np
 
 from xbarsim.dataflow.graph import Graph, Table
+from xbarsim.engine import skipping
 from xbarsim.engine.layout import Layout, grow_rings
+from xbarsim.engine.skipping import Skipper
 from xbarsim.engine.times import NOT_REACHED, SegmentTimes, Times, waiting
 from xbarsim.errors import XbarsimError
 from xbarsim.kernels import events as ev
@@ -37,11 +40,12 @@ def execute(graph: Graph, record: bool = False) -> Times:
     if not graph.actors:
         return _answer(graph, None, np.zeros(0, np.int64), log, record)
     layout = Layout(graph)
-    memory = _run(layout, log)
-    return _answer(graph, layout, memory, log, record)
+    skipper = Skipper(layout) if graph.firings > skipping.FROM_FIRINGS and not record else None
+    memory = _run(layout, log, skipper)
+    return _answer(graph, layout, memory, log, record, skipper.skipped if skipper else 0)
 
 
-def _run(layout: Layout, log: Table) -> Table:
+def _run(layout: Layout, log: Table, skipper: Skipper | None = None) -> Table:
     """Run the event loop to the end and return the final memory."""
     memory = layout.memory
     ev.start_all(memory, layout.lane_block.address, layout.lane_block.count, log)
@@ -49,17 +53,21 @@ def _run(layout: Layout, log: Table) -> Table:
     memory = grow_rings(layout, memory)
     while True:
         memory[ev.H_UNTIL] = memory[ev.H_STARTED] + SLICE
+        if skipper:
+            skipper.watch(memory)
         ev.run(memory, log)
         status = memory[ev.H_STATUS]
         if status == ev.GROW:
             memory = grow_rings(layout, memory)
         elif status == ev.DONE:
             return memory
+        elif status == ev.PAUSED and skipper:
+            skipper.look(memory)
         elif status == ev.TOO_LATE:
             raise XbarsimError(f"simulated time passes {ev.LATEST} ps (53 days)")
 
 
-def _answer(graph: Graph, layout: Layout | None, memory: Table, log: Table, record: bool) -> Times:
+def _answer(graph: Graph, layout: Layout | None, memory: Table, log: Table, record: bool, skipped: int = 0) -> Times:
     if layout is None:
         zeros = np.zeros(len(graph.units), np.int64)
         empty: tuple[Table, ...] | None = () if record else None
@@ -67,13 +75,13 @@ def _answer(graph: Graph, layout: Layout | None, memory: Table, log: Table, reco
     actors = layout.actor_block.rows(memory)
     stuck, waits = waiting(graph, actors[:, ev.A_ENDED].tolist())
     starts, ends, commits = _split(graph, log) if record else (None, None, None)
-    firings = int(memory[ev.H_STARTED])
+    executed = int(memory[ev.H_STARTED])
     return Times(
         actors=tuple(actor.name for actor in graph.actors),
         stuck=stuck,
         waits=waits,
-        firings=firings,
-        firings_executed=firings,
+        firings=executed + skipped,
+        firings_executed=executed,
         makespan=int(actors[:, ev.A_LAST_COMMIT].max()),
         busy_ps=layout.unit_block.rows(memory)[:, ev.U_BUSY].copy(),
         segments=tuple(_segments(layout, memory, index) for index in range(len(actors))),

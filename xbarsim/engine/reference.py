@@ -1,7 +1,8 @@
 """The reference executor: the rule of time in SimPy, written to be read.
 
-1. Time is integer picoseconds. Rates and times are exact rationals parsed from the decimal text; only a
-   firing's *whole* service time is rounded, up, once, to at least 1 ps.
+1. Time is integer picoseconds. Rates and times are exact rationals parsed from the decimal text (1.28 GS/s is
+   781.25 ps); only a firing's *whole* service time is rounded, up, once, to at least 1 ps; ``check`` warns
+   above 0.1 % error.
 2. ``ready(i)`` = the latest of: its tokens became available; an output slot became available on every
    output channel (``i - released < capacity``: by index, so a later copy never takes an earlier firing's
    slot); the previous firing it must follow ended (of its server with copies, of the actor otherwise).
