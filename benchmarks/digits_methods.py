@@ -1,101 +1,34 @@
-"""The network of ``make_digits.py`` and its adaption methods, in PyTorch."""
+"""The adaption methods of ``make_digits.py`` that learn every task for itself, in PyTorch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
 import torch
+from digits_net import BITS, COLUMNS, CONVS, LAYERS, ROWS, expanded, fit, on_grid, snapped, spread_columns, steps
+from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
-from xbarsim.network.graph import Entry, Layer, build_graph, derive_layers
-from xbarsim.network.masks import Mask
+from xbarsim.network.masks import OFF, Geometry, Mask, unit_map
+from xbarsim.network.quantiser import Quantiser
 
-ROWS = 72
-CLASSES = 10
 KEEP = 0.6
 """Mean probability of a column to be on that XBM's penalty pulls towards."""
 PULL = 2.0
 """Weight of that penalty."""
 THRESHOLD = 5e-3
 """Piggyback keeps weights whose score is above."""
-CONVS = ("conv1", "conv2", "conv3", "conv4")
-
-
-def graph() -> tuple[Entry, ...]:
-    """Return the network's graph."""
-
-    def conv(name: str, out: int, source: str) -> Entry:
-        return Entry(name, "conv", (source,), {"out": out, "kernel": 3, "padding": 1})
-
-    def plain(name: str, op: str, *sources: str, **attrs: object) -> Entry:
-        return Entry(name, op, sources, attrs)
-
-    return (
-        Entry("input", "input", (), {"shape": (1, 8, 8)}),
-        conv("conv1", 16, "input"),
-        plain("bn1", "batch_norm", "conv1"),
-        plain("relu1", "relu", "bn1"),
-        conv("conv2", 32, "relu1"),
-        plain("bn2", "batch_norm", "conv2"),
-        plain("relu2", "relu", "bn2"),
-        plain("pool2", "max_pool", "relu2", kernel=2),
-        conv("conv3", 32, "pool2"),
-        plain("bn3", "batch_norm", "conv3"),
-        plain("add3", "add", "bn3", "pool2"),
-        plain("relu3", "relu", "add3"),
-        conv("conv4", 64, "relu3"),
-        plain("bn4", "batch_norm", "conv4"),
-        plain("relu4", "relu", "bn4"),
-        plain("pool4", "max_pool", "relu4", kernel=2),
-        plain("flatten", "flatten", "pool4"),
-        plain("fc", "linear", "flatten", out=CLASSES),
-    )
-
-
-LAYERS: Mapping[str, Layer] = derive_layers(build_graph(graph()))
-
-
-Quantise = Callable[[str, Tensor], Tensor]
-"""Called with a crossbar layer's name and its input; returns what the layer sees."""
-
-
-def as_is(name: str, inputs: Tensor) -> Tensor:
-    """Return the input unchanged."""
-    return inputs
-
-
-class Digits(nn.Module):
-    """The network of :func:`graph`; convolution weights can be handed in from outside."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        for index, name in enumerate(CONVS, 1):
-            layer = LAYERS[name]
-            self.add_module(name, nn.Conv2d(layer.c_in, layer.c_out, 3, padding=1, bias=False))
-            self.add_module(f"bn{index}", nn.BatchNorm2d(layer.c_out))
-        self.fc = nn.Linear(LAYERS["fc"].c_in, CLASSES)
-
-    def forward(self, images: Tensor, weights: Mapping[str, Tensor], see: Quantise = as_is) -> Tensor:
-        """Return logits; ``weights`` by convolution, ``see`` is applied to every crossbar input."""
-
-        def block(index: int, inputs: Tensor) -> Tensor:
-            name = f"conv{index}"
-            summed = functional.conv2d(see(name, inputs), weights[name], padding=1)
-            normalised: Tensor = self.get_submodule(f"bn{index}")(summed)
-            return normalised
-
-        x = functional.relu(block(1, images))
-        pooled = functional.max_pool2d(functional.relu(block(2, x)), 2)
-        x = functional.relu(block(3, pooled) + pooled)
-        x = functional.max_pool2d(functional.relu(block(4, x)), 2)
-        logits: Tensor = self.fc(see("fc", x.flatten(1)))
-        return logits
-
-    def weights(self) -> dict[str, Tensor]:
-        """Return the convolution weights by layer."""
-        return {name: self.get_parameter(f"{name}.weight") for name in CONVS}
+LEVELS = (-1, 0, 1)
+"""Exponents of XMA's 2 bits."""
+SOFT_BITS, SOFT_STEP = 8, 2.0**-6
+"""Bits and grid of KSM's values: -2 to 2."""
+REWRITTEN = 0.15
+"""Share of crossbars that XMA2 rewrites."""
+RETRAINED = ("conv4",)
+"""Layers of partial fine-tuning."""
 
 
 @dataclass
@@ -107,12 +40,20 @@ class Method:
     rate: float = 0.0
     """Learning rate of the scores."""
 
+    def groups(self) -> list[dict[str, Any]]:
+        """Return what is learned, with its rate, as the optimiser reads it."""
+        return [{"params": list(self.scores.values()), "lr": self.rate}]
+
     def training(self, random: torch.Generator) -> dict[str, Tensor]:
         """Return the weights of one training step."""
         raise NotImplementedError
 
     def masks(self) -> dict[str, Mask]:
         """Return the masks as they are stored."""
+        return {}
+
+    def units(self) -> dict[str, Mask]:
+        """Return the masks of rewritten crossbars."""
         return {}
 
     def penalty(self) -> Tensor:
@@ -122,12 +63,19 @@ class Method:
     def final(self) -> dict[str, Tensor]:
         """Return the weights as they are used after training."""
         masks = self.masks()
-        return {name: self.backbone[name] * _expanded(name, masks[name]) for name in CONVS}
+        return {name: self.backbone[name] * expanded(name, masks[name]) for name in CONVS}
 
+    def held(self) -> dict[str, Tensor]:
+        """Return the weights that the crossbars stand for: on their grid, masks applied."""
+        return self.final()
 
-def _expanded(name: str, mask: Mask) -> Tensor:
-    layer = LAYERS[name]
-    return torch.from_numpy(mask.expand(layer).copy()).reshape(layer.weight_shape)
+    def own(self) -> dict[str, NDArray[Any]]:
+        """Return the weights that the task has to itself, as they are stored."""
+        return {}
+
+    def quantisers(self) -> dict[str, Quantiser]:
+        """Return the quantisers of these weights, where they are not the backbone's."""
+        return {}
 
 
 class Xbm(Method):
@@ -140,15 +88,14 @@ class Xbm(Method):
 
     def training(self, random: torch.Generator) -> dict[str, Tensor]:
         """Return the backbone under masks drawn with logistic noise."""
-        return {name: self._masked(name, random) for name in CONVS}
+        return {name: self.backbone[name] * spread_columns(name, self.drawn(name, random)) for name in CONVS}
 
-    def _masked(self, name: str, random: torch.Generator) -> Tensor:
-        scores, layer = self.scores[name], LAYERS[name]
+    def drawn(self, name: str, random: torch.Generator) -> Tensor:
+        """Return the columns of one layer as on or off."""
+        scores = self.scores[name]
         uniform = torch.rand(scores.shape, generator=random).clamp(1e-6, 1 - 1e-6)
         soft = torch.sigmoid(scores + torch.log(uniform / (1 - uniform)))
-        hard = (soft > 0.5).float() + soft - soft.detach()  # straight-through
-        block = torch.arange(layer.rows) // ROWS
-        return self.backbone[name] * hard[block].T.reshape(layer.weight_shape)
+        return (soft > 0.5).float() + soft - soft.detach()  # straight-through
 
     def penalty(self) -> Tensor:
         """Pull the mean probability of being on towards :data:`KEEP`."""
@@ -159,6 +106,98 @@ class Xbm(Method):
         """Columns whose score is above zero are on."""
         values = {name: (scores > 0).to(torch.uint8).numpy() for name, scores in self.scores.items()}
         return {name: Mask("binary", "column", value, ROWS) for name, value in values.items()}
+
+
+class Xma(Method):
+    """Column shifts: a factor per column, the nearest of 0, 1/2, 1 and 2 forward, straight-through backward."""
+
+    def __init__(self, backbone: Mapping[str, Tensor]) -> None:
+        shapes = {name: (LAYERS[name].blocks(ROWS), LAYERS[name].c_out) for name in CONVS}
+        scores = {name: nn.Parameter(torch.ones(shape)) for name, shape in shapes.items()}
+        super().__init__(backbone, scores, rate=0.03)
+        self.factors = torch.tensor([0.0, *(2.0**level for level in LEVELS)])
+
+    def training(self, random: torch.Generator) -> dict[str, Tensor]:
+        """Return the backbone with its columns shifted."""
+        return {name: self.backbone[name] * spread_columns(name, self.shifted(name)) for name in CONVS}
+
+    def nearest(self, name: str) -> Tensor:
+        """Return the number of the nearest factor of every column."""
+        return (self.scores[name].detach()[..., None] - self.factors).abs().argmin(dim=-1)
+
+    def shifted(self, name: str) -> Tensor:
+        """Return the factor of every column."""
+        return self.factors[self.nearest(name)] + (self.scores[name] - self.scores[name].detach())
+
+    def masks(self) -> dict[str, Mask]:
+        """Exponents, or off."""
+        exponents = np.array([OFF, *LEVELS], np.int8)
+        values = {name: exponents[self.nearest(name).numpy()] for name in CONVS}
+        return {name: Mask("shift", "column", value, ROWS, bits=2, levels=LEVELS) for name, value in values.items()}
+
+    def final(self) -> dict[str, Tensor]:
+        """Return the backbone with its columns shifted."""
+        return {name: self.backbone[name] * spread_columns(name, self.factors[self.nearest(name)]) for name in CONVS}
+
+
+class Xma2(Xma):
+    """Chosen crossbars retrained on the backbone's grid, XMA's shifts in the columns of the others."""
+
+    def __init__(self, backbone: Mapping[str, Tensor], chosen: Mapping[str, NDArray[np.uint8]]) -> None:
+        super().__init__(backbone)
+        self.chosen = {
+            name: Mask("binary", "crossbar", chosen[name], ROWS, columns=COLUMNS, crossbars=1) for name in CONVS
+        }
+        self.rewritten = {name: expanded(name, mask).bool() for name, mask in self.chosen.items()}
+        self.weights = {name: nn.Parameter(backbone[name].detach().clone()) for name in CONVS}
+        self.steps = {name: steps(weight) for name, weight in backbone.items()}
+
+    def groups(self) -> list[dict[str, Any]]:
+        """Shifts and weights learn at different rates."""
+        return [*super().groups(), {"params": list(self.weights.values()), "lr": 1e-3}]
+
+    def training(self, random: torch.Generator) -> dict[str, Tensor]:
+        """Return shifted columns, and retrained weights in the chosen crossbars."""
+        shifted = super().training(random)
+        return {name: self._merged(name, shifted[name]) for name in CONVS}
+
+    def _merged(self, name: str, shifted: Tensor) -> Tensor:
+        return torch.where(self.rewritten[name], on_grid(self.weights[name], self.steps[name]), shifted)
+
+    @torch.no_grad()
+    def final(self) -> dict[str, Tensor]:
+        """Return the same after training."""
+        return {name: self._merged(name, shifted) for name, shifted in super().final().items()}
+
+    def units(self) -> dict[str, Mask]:
+        """The chosen crossbars, in layers that have any."""
+        return {name: mask for name, mask in self.chosen.items() if mask.values.any()}
+
+    @torch.no_grad()
+    def own(self) -> dict[str, NDArray[Any]]:
+        """Integers: the task's in chosen crossbars, the backbone's elsewhere."""
+        merged = {name: self._merged(name, self.backbone[name]) for name in self.units()}
+        return {
+            name: fit(self.backbone[name]).integers(weight.numpy()).astype(np.int8) for name, weight in merged.items()
+        }
+
+
+def most_sensitive(saliency: Mapping[str, Tensor]) -> dict[str, NDArray[np.uint8]]:
+    """Return the crossbars with the largest sums of ``|weight * gradient|`` (SNIP), over all layers."""
+    geometry = Geometry(ROWS, False, COLUMNS, 1)
+    sums: list[tuple[float, str, int]] = []
+    sizes: dict[str, int] = {}
+    for name in CONVS:
+        units = unit_map(LAYERS[name], geometry)
+        sizes[name] = int(units.max()) + 1
+        block = np.arange(LAYERS[name].rows) // ROWS
+        per_weight = units[block].T.reshape(-1)
+        totals = np.bincount(per_weight, saliency[name].reshape(-1).double().numpy(), sizes[name])
+        sums += [(float(total), name, number) for number, total in enumerate(totals)]
+    chosen = {name: np.zeros(size, np.uint8) for name, size in sizes.items()}
+    for _, name, number in sorted(sums, reverse=True)[: round(REWRITTEN * len(sums))]:
+        chosen[name][number] = 1
+    return chosen
 
 
 class Piggyback(Method):
@@ -172,16 +211,71 @@ class Piggyback(Method):
         """Return the backbone under the thresholded scores."""
         weights = {}
         for name, scores in self.scores.items():
-            hard = (scores > THRESHOLD).float() + scores - scores.detach()
+            hard = self.hard(scores) + scores - scores.detach()
             weights[name] = self.backbone[name] * hard
         return weights
+
+    def hard(self, scores: Tensor) -> Tensor:
+        """Return the mask that scores stand for."""
+        return (scores > THRESHOLD).float()
 
     def masks(self) -> dict[str, Mask]:
         """Weights whose score is above the threshold are kept."""
         values = {name: (scores > THRESHOLD).to(torch.uint8).numpy() for name, scores in self.scores.items()}
-        return {
-            name: Mask("binary", "element", value.reshape(len(value), -1)) for name, value in values.items()
-        }
+        return {name: Mask("binary", "element", value.reshape(len(value), -1)) for name, value in values.items()}
+
+
+class PiggybackTernary(Piggyback):
+    """Element masks with the publication's ternariser: negative scores turn the weight."""
+
+    def hard(self, scores: Tensor) -> Tensor:
+        """Return -1 below zero, 1 above the threshold, 0 between."""
+        return (scores > THRESHOLD).float() - (scores < 0).float()
+
+    def masks(self) -> dict[str, Mask]:
+        """The same as integers."""
+        values = {name: self.hard(scores).to(torch.int8).numpy() for name, scores in self.scores.items()}
+        return {name: Mask("ternary", "element", value.reshape(len(value), -1)) for name, value in values.items()}
+
+
+class Ksm(Method):
+    """Kernel masks: a value per 2-D kernel on a grid of 8 bits; the product is rounded to the weights' grid.
+
+    The publication forms the value from a binary mask and a scaling of what it switches off; here it is
+    learned as one number.
+    """
+
+    def __init__(self, backbone: Mapping[str, Tensor]) -> None:
+        scores = {name: nn.Parameter(torch.ones(backbone[name].shape[:2])) for name in CONVS}
+        super().__init__(backbone, scores, rate=0.01)
+        self.steps = {name: steps(weight) for name, weight in backbone.items()}
+
+    def training(self, random: torch.Generator) -> dict[str, Tensor]:
+        """Return the rounded products."""
+        weights = {}
+        for name, scores in self.scores.items():
+            values = self._codes(name) * SOFT_STEP + (scores - scores.detach())
+            weights[name] = on_grid(self.backbone[name] * values[:, :, None, None], self.steps[name])
+        return weights
+
+    def _codes(self, name: str) -> Tensor:
+        limit = 2 ** (SOFT_BITS - 1)
+        return (self.scores[name].detach() / SOFT_STEP).round().clamp(-limit, limit - 1)
+
+    def masks(self) -> dict[str, Mask]:
+        """Values on their grid."""
+        values = {name: self._codes(name).to(torch.int8).numpy() for name in CONVS}
+        return {name: Mask("soft", "kernel", value, bits=SOFT_BITS, step=SOFT_STEP) for name, value in values.items()}
+
+    def final(self) -> dict[str, Tensor]:
+        """Return what the crossbars hold: whole products rounded half to even, clipped to the width."""
+        weights = {}
+        for name, weight in self.backbone.items():
+            integers = torch.from_numpy(fit(weight).integers(weight.detach().numpy())).double()
+            products = (integers * self._codes(name)[:, :, None, None].double() * SOFT_STEP).round()
+            limit = 2 ** (BITS - 1)
+            weights[name] = products.clamp(-limit, limit - 1).float() * self.steps[name]
+        return weights
 
 
 class Finetune(Method):
@@ -199,6 +293,49 @@ class Finetune(Method):
         """Return the weights themselves."""
         return {name: scores.detach() for name, scores in self.scores.items()}
 
+    def held(self) -> dict[str, Tensor]:
+        """Return the weights on a grid of their own."""
+        return {name: snapped(fit(weight), weight) for name, weight in self.final().items()}
+
+    def own(self) -> dict[str, NDArray[Any]]:
+        """All weights, as floats."""
+        return {name: weight.numpy() for name, weight in self.final().items()}
+
+    def quantisers(self) -> dict[str, Quantiser]:
+        """A grid of their own."""
+        return {name: fit(weight) for name, weight in self.final().items()}
+
+
+class FinetunePartial(Method):
+    """The weights of some layers."""
+
+    def __init__(self, backbone: Mapping[str, Tensor]) -> None:
+        scores = {name: nn.Parameter(backbone[name].detach().clone()) for name in RETRAINED}
+        super().__init__(backbone, scores, rate=1e-3)
+
+    def training(self, random: torch.Generator) -> dict[str, Tensor]:
+        """Return the backbone with the retrained layers in it."""
+        return dict(self.backbone) | dict(self.scores)
+
+    def final(self) -> dict[str, Tensor]:
+        """Return the same after training."""
+        return {name: weight.detach() for name, weight in (dict(self.backbone) | dict(self.scores)).items()}
+
+    def held(self) -> dict[str, Tensor]:
+        """Return the same with the retrained layers on a grid of their own."""
+        return self.final() | {name: snapped(fit(self.scores[name]), self.scores[name]) for name in RETRAINED}
+
+    def own(self) -> dict[str, NDArray[Any]]:
+        """The retrained layers, as integers."""
+        return {
+            name: q.integers(self.scores[name].detach().numpy()).astype(np.int8)
+            for name, q in self.quantisers().items()
+        }
+
+    def quantisers(self) -> dict[str, Quantiser]:
+        """Their grids."""
+        return {name: fit(self.scores[name]) for name in RETRAINED}
+
 
 class Fixed(Method):
     """Weights as they are: only normalisation and head are trained."""
@@ -212,4 +349,9 @@ METHODS: Mapping[str, Callable[[Mapping[str, Tensor]], Method]] = {
     "xbm": Xbm,
     "piggyback": Piggyback,
     "finetune": Finetune,
+    "xma": Xma,
+    "ksm": Ksm,
+    "piggyback-ternary": PiggybackTernary,
+    "finetune-partial": FinetunePartial,
 }
+"""Methods that need the backbone alone."""

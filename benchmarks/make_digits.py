@@ -1,16 +1,12 @@
-"""Make ``workloads/digits.xmn``: a small network, three tasks, three adaption methods, from a seed.
+"""Make ``workloads/digits.xmn``: a small network, three tasks, many adaption methods, from a seed.
 
     python benchmarks/make_digits.py --overwrite
 
 The backbone learns scikit-learn's handwritten digits and is then frozen, its convolution weights
 rounded to the grid of their 8-bit quantisers, so that every method adapts the weights that stand in
-the crossbars. For each task (the digits as they are, turned by 90 degrees, with contrast inverted) three
-methods are trained, each with its own normalisation and head:
-
-* ``xbm``: one binary mask per column of 72 rows; Gumbel-Sigmoid with straight-through gradient and a
-  mild penalty that leaves about 0.7 of the columns on,
-* ``piggyback``: one binary mask per weight, threshold 5e-3 (Mallya et al. 2018),
-* ``finetune``: all weights.
+the crossbars. For each task (the digits as they are, turned by 90 degrees, with contrast inverted)
+every method is trained with normalisation and a head of its own. ``digits_methods.py`` holds the methods
+that learn every task for itself, ``digits_sequences.py`` those whose tasks share one set of weights.
 
 Needs the extra ``torch`` and scikit-learn. One thread and fixed seeds: run twice on one machine, it
 writes the same bytes.
@@ -25,7 +21,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from digits_methods import CLASSES, CONVS, METHODS, Digits, Finetune, Fixed, Method, Quantise, as_is, graph
+from digits_methods import METHODS, Finetune, Fixed, Method, Xma2, most_sensitive
+from digits_net import BITS, CLASSES, CONVS, Digits, Quantise, as_is, fit, graph, snapped
+from digits_sequences import SEQUENCES, Sequence
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from torch import Tensor
@@ -41,7 +39,6 @@ from xbarsim.network.bundle_writer import (
 from xbarsim.network.network import Network, Tensors
 from xbarsim.network.quantiser import Quantiser
 
-BITS = 8
 TOP = 16
 """Largest value of a pixel in the data set."""
 BATCH = 64
@@ -86,8 +83,7 @@ def train(net: Digits, method: Method, data: Data, epochs: int, seed: int) -> No
     """Train the scores of a method with normalisation and head of ``net``."""
     random = torch.Generator().manual_seed(seed)
     rest = [parameter for name, parameter in net.named_parameters() if name.split(".")[0] not in CONVS]
-    groups = [{"params": list(method.scores.values()), "lr": method.rate}, {"params": rest, "lr": 2e-3}]
-    optimiser = torch.optim.Adam(groups)
+    optimiser = torch.optim.Adam([*method.groups(), {"params": rest, "lr": 2e-3}])
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimiser, [epochs // 2, epochs * 3 // 4], gamma=0.3)
     net.train()
     for _ in range(epochs):
@@ -122,12 +118,12 @@ def input_scales(net: Digits, weights: Mapping[str, Tensor], data: Data) -> dict
 
 def quantised(
     net: Digits,
-    weights: Mapping[str, Tensor],
-    quantisers: Mapping[str, Quantiser],
+    held: Mapping[str, Tensor],
+    head: Quantiser,
     scales: Mapping[str, Tensor],
     data: Data,
 ) -> float:
-    """Return the accuracy with integer weights and integer inputs of every crossbar layer."""
+    """Return the accuracy with the weights that crossbars hold and integer inputs of every crossbar layer."""
 
     def see(name: str, inputs: Tensor) -> Tensor:
         return (inputs / scales[name]).round().clamp(0, 2**BITS - 1) * scales[name]
@@ -135,19 +131,8 @@ def quantised(
     copy = Digits()
     copy.load_state_dict(net.state_dict())
     copy.eval()
-    copy.fc.weight.data = snapped(quantisers["fc"], net.fc.weight)
-    return measure(copy, {name: snapped(quantisers[name], weights[name]) for name in CONVS}, data, see)
-
-
-def snapped(quantiser: Quantiser, weights: Tensor) -> Tensor:
-    """Return the weights that the integers stand for."""
-    values = weights.detach().numpy()
-    return torch.from_numpy(quantiser.values(quantiser.integers(values)))
-
-
-def fit(weights: Tensor) -> Quantiser:
-    """Return the quantiser of a weight tensor, one scale per output channel."""
-    return Quantiser.fit(weights.detach().numpy(), BITS)
+    copy.fc.weight.data = snapped(head, net.fc.weight)
+    return measure(copy, held, data, see)
 
 
 def state(net: Digits, scales: Mapping[str, Tensor]) -> Tensors:
@@ -174,27 +159,59 @@ def make_backbone(epochs: int, seed: int) -> Digits:
     return net
 
 
-def adapt(backbone: Digits, method: str, data: Data, epochs: int, seed: int) -> MethodContent:
-    """Train one method on one task."""
+def fresh(backbone: Digits, seed: int) -> Digits:
+    """Return the backbone with a new head."""
     torch.manual_seed(seed)
     net = Digits()
     net.load_state_dict(backbone.state_dict())
     net.fc.reset_parameters()
+    return net
+
+
+def adapt(backbone: Digits, method: str, data: Data, epochs: int, seed: int) -> MethodContent:
+    """Train one method on one task."""
     frozen = {name: weight.detach() for name, weight in backbone.weights().items()}
-    chosen = METHODS[method](frozen)
+    if method == "xma2":
+        chosen: Method = Xma2(frozen, most_sensitive(saliency(backbone, frozen, data, epochs, seed)))
+    else:
+        chosen = METHODS[method](frozen)
+    net = fresh(backbone, seed)
     train(net, chosen, data, epochs, seed)
-    weights, masks = chosen.final(), chosen.masks()
+    return settled(net, chosen, data, epochs, seed)
+
+
+def continued(backbone: Digits, sequence: Sequence, data: Data, epochs: int, seed: int) -> MethodContent:
+    """Train the next task of a method whose tasks share their weights: on all that is free, then on its part."""
+    net, part = fresh(backbone, seed), sequence.next()
+    train(net, part, data, epochs, seed)
+    sequence.share(part)
+    train(net, part, data, max(1, epochs // 2), seed + 2)
+    result = settled(net, part, data, epochs, seed)
+    sequence.keep(part)
+    return result
+
+
+def saliency(backbone: Digits, frozen: Mapping[str, Tensor], data: Data, epochs: int, seed: int) -> dict[str, Tensor]:
+    """Return ``|weight * gradient|`` of the task's loss, normalisation and head adapted (SNIP, Lee et al. 2019)."""
+    net = fresh(backbone, seed)
+    train(net, Fixed(frozen), data, max(1, epochs // 4), seed)
+    weights = {name: weight.clone().requires_grad_() for name, weight in frozen.items()}
+    functional.cross_entropy(net(data.train.float() / TOP, weights), data.train_labels).backward()
+    return {name: (weight * weight.grad).abs().detach() for name, weight in weights.items() if weight.grad is not None}
+
+
+def settled(net: Digits, method: Method, data: Data, epochs: int, seed: int) -> MethodContent:
+    """Fix the weights, let normalisation and head settle, and measure."""
+    weights, masks = method.final(), method.masks()
     train(net, Fixed(weights), data, max(1, epochs // 2), seed + 1)
     scales = input_scales(net, weights, data)
-    own = {name: weight.numpy() for name, weight in weights.items()} if not masks else {}
-    quantisers = {name: fit(weights[name] if name in own else frozen[name]) for name in CONVS}
-    quantisers["fc"] = fit(net.fc.weight)
+    head = fit(net.fc.weight)
     accuracy = {
         "float": measure(net, weights, data),
-        "quantised": quantised(net, weights, quantisers, scales, data),
+        "quantised": quantised(net, method.held(), head, scales, data),
     }
-    kept = {name: quantisers[name] for name in (*own, "fc")}
-    return MethodContent(state(net, scales), masks, own, kept, accuracy)
+    kept = {**method.quantisers(), "fc": head}
+    return MethodContent(state(net, scales), masks, method.own(), kept, accuracy, method.units())
 
 
 def content(epochs: int, seed: int) -> BundleContent:
@@ -205,10 +222,14 @@ def content(epochs: int, seed: int) -> BundleContent:
     weights = backbone.weights()
     tensors = state(backbone, input_scales(backbone, weights, load("digits")))
     tensors |= {f"{name}.weight": weight.detach().numpy() for name, weight in weights.items()}
+    frozen = {name: weight.detach() for name, weight in weights.items()}
+    sequences = {name: kind(frozen, len(TASKS)) for name, kind in SEQUENCES.items()}
     tasks = {}
     for task, (change, _) in TASKS.items():
         data = load(task)
-        methods = {name: adapt(backbone, name, data, epochs, seed + 2) for name in METHODS}
+        methods = {name: adapt(backbone, name, data, epochs, seed + 2) for name in (*METHODS, "xma2")}
+        for name, sequence in sequences.items():
+            methods[name] = continued(backbone, sequence, data, epochs, seed + 2)
         samples = SampleContent(
             data.test.numpy(),
             data.test_labels.to(torch.uint8).numpy(),
@@ -218,20 +239,21 @@ def content(epochs: int, seed: int) -> BundleContent:
         tasks[task] = TaskContent(CLASSES, methods, samples)
     quantisers = {name: fit(weight) for name, weight in weights.items()} | {"fc": fit(backbone.fc.weight)}
     generator = f"benchmarks/make_digits.py --seed {seed} --epochs {epochs}; torch {torch.__version__}"
-    return BundleContent("digits", generator, graph(), tensors, quantisers, tasks, BITS, BITS)
+    shared = {name: sequence.shared() for name, sequence in sequences.items()}
+    return BundleContent("digits", generator, graph(), tensors, quantisers, tasks, BITS, BITS, shared)
 
 
 def report(net: Network) -> None:
-    """Print accuracies and densities."""
+    """Print accuracies, and the share of mask values that do not switch off."""
     for task in net.tasks.values():
         for method in task.methods:
             masks = [mask for name in CONVS if (mask := task.mask(method, name))]
             total = sum(mask.values.size for mask in masks)
-            density = sum(float(mask.values.sum()) for mask in masks) / total if total else 1.0
+            density = sum(int(mask.on.sum()) for mask in masks) / total if total else 1.0
             accuracy = task.accuracy(method) or {}
             print(
-                f"{task.name:9} {method:9} float {accuracy['float']:.4f} "
-                f"quantised {accuracy['quantised']:.4f} kept {density:.3f}"
+                f"{task.name:9} {method:17} float {accuracy['float']:.4f} "
+                f"quantised {accuracy['quantised']:.4f} on {density:.3f}"
             )
 
 

@@ -25,7 +25,9 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 60
 LONGEST_KERNEL = 120
-LONGER_FILES: dict[str, str] = {}
+LONGER_FILES: dict[str, str] = {
+    "kernels/events.py": "one event loop; Numba's cache does not notice changes in imported kernels",
+}
 """Path -> why the file may be longer than LONGEST_FILE."""
 LONGER_FUNCTIONS: dict[str, str] = {}
 """``path:function`` -> why it may be longer than LONGEST_FUNCTION or LONGEST_KERNEL."""

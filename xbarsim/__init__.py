@@ -4,6 +4,9 @@
     chip, net = xs.load_chip("xbm_72"), xs.load_bundle("digits")
     run = xs.simulate(chip, net, method="xbm", scenario="rotated:100,inverted:100")
     table = xs.compare(chip, net, ["xbm", "piggyback", "finetune"])
+    found = xs.accuracy(chip, net, methods=["xbm"]).frame
+
+``xs.torch`` is the bridge to PyTorch.
 
 Names are imported when they are first used, so that the command line answers at once.
 """
@@ -18,9 +21,12 @@ if TYPE_CHECKING:
     from xbarsim.network import Network, Task
     from xbarsim.network import load_network as load_bundle
     from xbarsim.results import Run
+    from xbarsim.studies.accuracy import accuracy
+    from xbarsim.studies.activity import activity
     from xbarsim.studies.compare import compare
     from xbarsim.studies.show import show
     from xbarsim.studies.simulate import simulate
+    from xbarsim.studies.sweep import sweep
     from xbarsim.studies.validate import validate
 
 __version__ = "0.1.0"
@@ -38,9 +44,12 @@ _HOMES = {
     "Network": "network",
     "Task": "network",
     "Run": "results",
+    "accuracy": "studies.accuracy",
+    "activity": "studies.activity",
     "compare": "studies.compare",
     "show": "studies.show",
     "simulate": "studies.simulate",
+    "sweep": "studies.sweep",
     "validate": "studies.validate",
 }
 
@@ -55,12 +64,15 @@ __all__ = [
     "Run",
     "Task",
     "XbarsimError",
+    "accuracy",
+    "activity",
     "compare",
     "load_bundle",
     "load_chip",
     "place",
     "show",
     "simulate",
+    "sweep",
     "validate",
 ]
 
@@ -68,6 +80,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name == "load_bundle":
         return import_module("xbarsim.network").load_network
+    if name == "torch":
+        return import_module("xbarsim.learning")
     if name in _HOMES:
         return getattr(import_module(f"xbarsim.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'xbarsim' has no attribute {name!r}")

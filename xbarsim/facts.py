@@ -152,7 +152,12 @@ class _Tracer:
         self.faults: list[Fault] = []
         self.numbers = dict(_numbers(document.value))
         self.paths = set(_paths(document.value))
-        self.sources = {path: self._checked(path, origin, at) for path, origin, at in _sources(document.value)}
+        absent = set(_absent(document.value))
+        self.sources = {
+            path: self._checked(path, origin, at)
+            for path, origin, at in _sources(document.value)
+            if not absent.intersection(_upwards(path))  # a number of the parent file that this one leaves out
+        }
 
     def number(self, path: str, value: Fraction) -> Traced:
         """Return what is behind one number; notes a fault where its fact has another value."""
@@ -234,6 +239,14 @@ def _paths(value: object, path: str = "") -> Iterator[str]:
     for key, item in _items(value):
         yield path + key
         yield from _paths(item, f"{path}{key}.")
+
+
+def _absent(value: object, path: str = "") -> Iterator[str]:
+    """Yield the path of every key that holds nothing."""
+    for key, item in _items(value):
+        if item is None:
+            yield path + key
+        yield from _absent(item, f"{path}{key}.")
 
 
 def _numbers(value: object, path: str = "") -> Iterator[tuple[str, Fraction]]:

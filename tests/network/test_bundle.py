@@ -142,9 +142,7 @@ def test_a_fault_while_writing_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_interruption_while_replacing_keeps_the_old_bundle(
-    bundle: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interruption_while_replacing_keeps_the_old_bundle(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(made: Path, path: Path) -> None:
         raise KeyboardInterrupt
 

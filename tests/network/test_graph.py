@@ -53,9 +53,7 @@ small = st.integers(1, 6)
 
 
 @given(st.integers(1, 24), small, small, st.integers(0, 4), st.integers(1, 3))
-def test_output_size_counts_the_positions(
-    size: int, kernel: int, stride: int, padding: int, dilation: int
-) -> None:
+def test_output_size_counts_the_positions(size: int, kernel: int, stride: int, padding: int, dilation: int) -> None:
     if dilation * (kernel - 1) + 1 <= size + 2 * padding:
         expected = naive_positions(size, kernel, stride, padding, dilation)
         assert out_size(size, kernel, stride, padding, dilation) == expected
@@ -171,10 +169,7 @@ def test_the_head_is_the_last_linear_layer() -> None:
     two = (("linear", {"out": 4}), ("relu", {}), ("linear", {"out": 3}), ("softmax", {}))
     assert find_head(chain((8, 1, 1), *two)) == "linear2"
     assert find_head(chain((8, 1, 1), ("linear", {"out": 4}))) is None
-    assert (
-        find_head(chain((8, 4, 4), ("conv", {"out": 4, "kernel": 1}), ("conv", {"out": 4, "kernel": 1})))
-        is None
-    )
+    assert find_head(chain((8, 4, 4), ("conv", {"out": 4, "kernel": 1}), ("conv", {"out": 4, "kernel": 1}))) is None
 
 
 @pytest.mark.parametrize(
@@ -278,9 +273,7 @@ def test_products_that_do_not_fit(attrs: dict[str, object], attr: str, message: 
 
 def test_a_fault_is_not_complained_about_again_downstream() -> None:
     bad = Entry("a", "conv", ("input",), {"out": 4})
-    assert (
-        len(faults(source(3, 8, 8), bad, Entry("b", "relu", ("a",), {}), Entry("c", "relu", ("b",), {}))) == 1
-    )
+    assert len(faults(source(3, 8, 8), bad, Entry("b", "relu", ("a",), {}), Entry("c", "relu", ("b",), {}))) == 1
 
 
 def test_a_graph_is_whole() -> None:

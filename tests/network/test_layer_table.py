@@ -21,9 +21,7 @@ ROWS = 72
 
 def columns(network: Network, rows: int = ROWS, head: bool = False) -> int:
     """Logical columns on arrays of ``rows`` rows."""
-    return sum(
-        -(-layer.rows // rows) * layer.c_out for layer in network.layers.values() if head or not layer.head
-    )
+    return sum(-(-layer.rows // rows) * layer.c_out for layer in network.layers.values() if head or not layer.head)
 
 
 def weights(network: Network, head: bool = False) -> int:

@@ -10,9 +10,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from xbarsim.network.quantiser import Quantiser, integer_type
 
-tensors = arrays(
-    np.float32, array_shapes(min_dims=2, max_dims=4, max_side=5), elements=st.floats(-4, 4, width=32)
-)
+tensors = arrays(np.float32, array_shapes(min_dims=2, max_dims=4, max_side=5), elements=st.floats(-4, 4, width=32))
 
 
 def test_ties_go_to_the_even_integer() -> None:
@@ -32,9 +30,7 @@ def test_scales_belong_to_output_channels() -> None:
 
 
 @given(tensors, st.integers(2, 16), st.booleans())
-def test_a_fitted_quantiser_is_symmetric_and_never_far_off(
-    weights: np.ndarray, bits: int, per_channel: bool
-) -> None:
+def test_a_fitted_quantiser_is_symmetric_and_never_far_off(weights: np.ndarray, bits: int, per_channel: bool) -> None:
     quantiser = Quantiser.fit(weights, bits, per_channel)
     integers = quantiser.integers(weights)
     assert quantiser.scale.shape == ((len(weights),) if per_channel else (1,))
@@ -51,8 +47,6 @@ def test_values_quantise_to_the_integers_they_came_from(weights: np.ndarray, bit
     assert np.array_equal(quantiser.integers(quantiser.values(integers)), integers)
 
 
-@pytest.mark.parametrize(
-    ("bits", "kind"), [(2, np.int8), (8, np.int8), (9, np.int16), (16, np.int16), (17, np.int32)]
-)
+@pytest.mark.parametrize(("bits", "kind"), [(2, np.int8), (8, np.int8), (9, np.int16), (16, np.int16), (17, np.int32)])
 def test_the_smallest_type_is_taken(bits: int, kind: type) -> None:
     assert integer_type(bits) == kind

@@ -153,6 +153,6 @@ def test_nothing_was_measured() -> None:
 
 def test_methods_without_tensors_are_refused() -> None:
     with pytest.raises(
-        InputError, match=r"resnet18\.yaml: .*task 'task1' has no tensors 'lora/….*it has: xbm"
+        InputError, match=r"resnet18\.yaml: .*task 'task1' has no tensors 'loras/….*it has: xbm.*did you mean 'lora'"
     ):
-        load_network("resnet18").task("task1").needs("lora")
+        load_network("resnet18").task("task1").needs("loras")

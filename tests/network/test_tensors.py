@@ -19,17 +19,13 @@ KINDS = ["?", "u1", "i1", "u2", "i2", "u4", "i4", "i8", "f2", "f4", "f8"]
 names = st.text("abc.", min_size=1, max_size=4)
 tensors = st.dictionaries(
     names,
-    st.sampled_from(KINDS).flatmap(
-        lambda kind: arrays(kind, array_shapes(min_dims=0, max_dims=3, min_side=0))
-    ),
+    st.sampled_from(KINDS).flatmap(lambda kind: arrays(kind, array_shapes(min_dims=0, max_dims=3, min_side=0))),
 )
 
 
 @settings(max_examples=60)
 @given(tensors)
-def test_what_is_written_comes_back(
-    tmp_path_factory: pytest.TempPathFactory, made: dict[str, np.ndarray]
-) -> None:
+def test_what_is_written_comes_back(tmp_path_factory: pytest.TempPathFactory, made: dict[str, np.ndarray]) -> None:
     path = tmp_path_factory.mktemp("tensors") / "a.safetensors"
     write_tensors(path, made)
     opened, library = open_tensors(path), load_file(path)

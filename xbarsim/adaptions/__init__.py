@@ -1,21 +1,24 @@
 """What changes between tasks? One file per method; what a change costs follows from one shared path."""
 
-from xbarsim.adaptions.base import Adaption
+from importlib import import_module
+from pkgutil import iter_modules
+
+from xbarsim.adaptions.base import Adaption, Factors, Need
 from xbarsim.adaptions.change import Change, LayerChange, install, switch
-from xbarsim.adaptions.finetune import Finetune
-from xbarsim.adaptions.piggyback import Piggyback
-from xbarsim.adaptions.stored import Stored, stored
-from xbarsim.adaptions.xbm import Xbm
+from xbarsim.adaptions.stored import Stored, model_bits, stored
+
+for _module in iter_modules(__path__):  # importing a method's file registers it
+    import_module(f"{__name__}.{_module.name}")
 
 __all__ = [
     "Adaption",
     "Change",
-    "Finetune",
+    "Factors",
     "LayerChange",
-    "Piggyback",
+    "Need",
     "Stored",
-    "Xbm",
     "install",
+    "model_bits",
     "stored",
     "switch",
 ]

@@ -1,8 +1,9 @@
-"""Fine-tuning: every task has weights of its own."""
+"""Fine-tuning: every task has weights of its own, of all layers or of some."""
 
 from __future__ import annotations
 
-from xbarsim.adaptions.base import Adaption, Integers
+from xbarsim.adaptions.base import Adaption, Integers, Need
+from xbarsim.chip import Chip
 from xbarsim.network import Layer, Network, Task
 
 
@@ -13,20 +14,23 @@ class Finetune(Adaption, name="finetune"):
     rewrites = "all cells whose level differs"
     stores = "all weights"
     source = "general practice"
+    needs = (Need("weights"),)
 
-    def contents(self, network: Network, task: Task | None, layer: str, bits: int) -> Integers:
+    def contents(self, chip: Chip, network: Network, task: Task | None, layer: str, bits: int) -> Integers:
         """The task's own weights where it has any."""
         own = task.weights(self.name, layer, bits) if task else None
         return network.integers(layer, bits) if own is None else own
 
-    def touched(self, network: Network, old: Task | None, new: Task | None, layer: str) -> int:
+    def touched(self, chip: Chip, network: Network, old: Task | None, new: Task | None, layer: str) -> int:
         """Every weight of a layer that either task has retrained."""
-        return network.layers[layer].weights
+        either = any(self.rewritten(network, task, layer) for task in (old, new))
+        return network.layers[layer].weights if either else 0
 
     def rewritten(self, network: Network, task: Task | None, layer: str) -> bool:
-        """Every task but the backbone."""
-        return task is not None
+        """Layers that the task has weights of."""
+        return task is not None and f"weights/{layer}" in task.tensors(self.name)
 
-    def weight_bits(self, layer: Layer, bits: int) -> int:
-        """All weights at their width."""
-        return layer.weights * bits
+    def weight_bits(self, chip: Chip, layer: Layer, bits: int, task: Task | None = None) -> int:
+        """The layer's weights at their width, if the task has any."""
+        own = task is None or self.rewritten(task.network, task, layer.name)
+        return layer.weights * bits if own else 0

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
+from xbarsim.chip.accelergy import Tables, read_tables
+from xbarsim.chip.consistency import inconsistencies, law_remarks, law_warnings
+from xbarsim.chip.reads import Read, convert_ns, interval_ns, read_ns, reads_of
 from xbarsim.chip.sections import ChipFile
-from xbarsim.config import find, read_document
+from xbarsim.config import decimal, find, read_document
 from xbarsim.errors import Fault, InputError
 from xbarsim.facts import Traced, trace
 from xbarsim.units import ceil_div, service_ps
@@ -21,6 +25,16 @@ class Chip:
     traced: tuple[Traced, ...] = ()
     resolved: Mapping[str, object] | None = None
     origin: str = ""
+    overrides: tuple[str, ...] = ()
+    """What was set over the file, as ``KEY=VALUE``."""
+    tables: Tables = field(default_factory=Tables)
+    """Prices from elsewhere, which lie over the file's."""
+
+    def vary(self, overrides: Mapping[str, object] | Sequence[str]) -> Chip:
+        """Return the chip with further keys set; checked like the file."""
+        if not self.origin:
+            raise InputError(f"chip {self.name!r} was not read from a file: its keys cannot be set by name")
+        return load_chip(self.origin, [*self.overrides, *_texts(overrides)])
 
     @property
     def name(self) -> str:
@@ -54,8 +68,11 @@ class Chip:
 
     @property
     def sample_ns(self) -> Fraction:
-        """Time of one conversion in nanoseconds."""
-        return 1 / self.file.adc.rate_gsps
+        """Time of one conversion, or of one step of it, in nanoseconds."""
+        adc = self.file.adc
+        if adc.kind == "none":
+            return Fraction(0)
+        return 1 / adc.rate_gsps if adc.rate_gsps else adc.step_ns or Fraction(0)
 
     def slices(self, weight_bits: int) -> int:
         """Physical columns of one logical column: bit slices, twice for differential pairs."""
@@ -64,20 +81,48 @@ class Chip:
 
     def phases(self, input_bits: int) -> int:
         """Reads of one window: input bits, ``dac.bits`` at a time."""
-        return ceil_div(input_bits, self.file.dac.bits)
+        return len(self.reads(input_bits))
 
-    def stage_ps(self, cycles: int, busy_ns: Fraction) -> int:
-        """Length of a pipeline stage of ``cycles`` cycles whose work takes ``busy_ns``.
+    def reads(self, input_bits: int) -> tuple[Read, ...]:
+        """The reads of one window, the first one first."""
+        return reads_of(self.file, input_bits)
+
+    def read_ns(self, read: Read) -> Fraction:
+        """Time that a read keeps its crossbars busy."""
+        return read_ns(self.file, read)
+
+    def convert_ns(self, read: Read, columns: int) -> Fraction:
+        """Time that converting ``columns`` columns takes one converter."""
+        return convert_ns(self.file, read, columns)
+
+    def interval_ns(self, input_bits: int, columns: int) -> Fraction:
+        """Time between two windows on one copy whose fullest converter takes ``columns`` columns."""
+        return interval_ns(self.file, input_bits, columns)
+
+    def stage_ps(self, cycles: int, busy_ns: Fraction | None = None) -> int:
+        """Length of a pipeline stage of ``cycles`` cycles whose work takes ``busy_ns``, if that is known.
 
         A clocked pipeline rounds longer work up to whole cycles; otherwise the work sets the time.
         """
+        if busy_ns is None:
+            return service_ps(cycles * self.cycle_ns)
         if not self.file.pipeline.clocked:
-            return service_ps(busy_ns) if busy_ns else service_ps(cycles * self.cycle_ns)
+            return service_ps(busy_ns)
         return service_ps(max(cycles, ceil_div_exact(busy_ns, self.cycle_ns)) * self.cycle_ns)
 
+    @property
+    def remarks(self) -> list[str]:
+        """What the laws of this chip say of themselves: figures that are scaled, and what is outside their validity."""
+        return law_remarks(self.file)
+
+    @property
+    def warnings(self) -> list[str]:
+        """Laws of this chip that are used outside their validity."""
+        return law_warnings(self.file)
+
     def column_sum_bound(self) -> int:
-        """Largest worst-case column sum that the converter takes without clipping."""
-        return (1 << self.file.adc.bits) - 1
+        """Largest sum of a column's levels that the converter takes without clipping, all inputs at their most."""
+        return ((1 << self.file.adc.bits) - 1) // ((1 << self.file.dac.bits) - 1)
 
 
 def ceil_div_exact(dividend: Fraction, divisor: Fraction) -> int:
@@ -102,18 +147,23 @@ def load_chip(name_or_path: str, overrides: Mapping[str, object] | Sequence[str]
     faults = [Fault(str(path), message, key) for key, message in inconsistencies(document.value)]
     if faults:
         raise InputError(faults)
-    return Chip(document.value, tuple(trace(document)), document.resolved, str(path))
+    chip = Chip(document.value, tuple(trace(document)), document.resolved, str(path), _texts(overrides))
+    if document.value.accelergy is None:
+        return chip
+    from xbarsim.chip.prices import BLOCKS, prices
+
+    return replace(chip, tables=read_tables(chip.file, str(path), prices(chip), BLOCKS))
 
 
-def inconsistencies(file: ChipFile) -> list[tuple[str, str]]:
-    """Keys that are fine alone and wrong together: (path, what is wrong and the way out)."""
-    found = []
-    if file.adc.per_crossbar > file.crossbar.cols:
-        found.append(("adc.per_crossbar", f"{file.adc.per_crossbar} converters for {file.crossbar.cols} columns"))
-    if file.noc.topology == "mesh" and file.noc.tiles_per_router != 1:
-        found.append(("noc.tiles_per_router", "a mesh has one tile per router; use topology: cmesh"))
-    if file.offchip.energy == "static" and file.offchip.static_mw is None:
-        found.append(("offchip.static_mw", "missing, but offchip.energy is static"))
-    if file.gate is not None and file.mask_buffer is None:
-        found.append(("mask_buffer", "missing, but the chip has column gates"))
-    return found
+def _texts(overrides: Mapping[str, object] | Sequence[str]) -> tuple[str, ...]:
+    """Overrides as ``KEY=VALUE``; JSON is YAML, so values read back as they are."""
+    if isinstance(overrides, str):
+        return (overrides,)
+    if isinstance(overrides, Mapping):
+        return tuple(f"{key}={json.dumps(value, default=_plain)}" for key, value in overrides.items())
+    return tuple(overrides)
+
+
+def _plain(value: object) -> object:
+    """Exact numbers and NumPy's as JSON has them."""
+    return decimal(value) if isinstance(value, Fraction) else getattr(value, "item", lambda: str(value))()

@@ -11,22 +11,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from xbarsim.chip.array import Adc, Count, Crossbar, Dac, Energy, Part, Positive, SampleHold, ShiftAdd, Time
 from xbarsim.chip.device import Device
+from xbarsim.chip.laws import Scaled
+from xbarsim.chip.memories import Buffer, MaskStore
 from xbarsim.config import Exact, Section
 
-Count = Annotated[int, Field(ge=1)]
 Cycles = Annotated[int, Field(ge=1)]
-Energy = Annotated[float, Field(ge=0)] | None
-Positive = Annotated[Exact, Field(gt=0)]
-
-
-class Part(Section):
-    """Hardware with an area and a leakage per instance."""
-
-    area_um2: Annotated[float, Field(ge=0)] | None = None
-    """Area of one instance in um2."""
-    leakage_mw: Annotated[float, Field(ge=0)] | None = None
-    """Leakage of one instance in mW."""
 
 
 class Precision(Section):
@@ -45,8 +36,15 @@ class ChipLevel(Section):
     """Number of chips; ``auto`` takes as many as the network needs."""
     tiles: Count
     """Tiles on one chip."""
-    switch: Literal["barrier"] = "barrier"
-    """``barrier``: a task switch waits until the pipeline has drained."""
+    tech_nm: Positive | None = None
+    """Technology node."""
+    programmed_at_once: Count | None = None
+    """Crossbars of all chips that may be written at the same time; none: no limit."""
+    write_power_mw: Annotated[Exact, Field(gt=0)] | None = None
+    """Cap on the power of all writes together; none: no cap. A crossbar counts with a whole line of its costliest
+    write."""
+    switch: Literal["barrier", "rolling"] = "barrier"
+    """``barrier``: a task switch waits until the pipeline has drained; ``rolling``: layer by layer behind it."""
 
 
 class TileLevel(Section):
@@ -54,6 +52,8 @@ class TileLevel(Section):
 
     pes: Count
     """Processing elements in a tile."""
+    programmed_at_once: Count | None = None
+    """Crossbars of one tile that may be written at the same time; none: no limit of the tile's own."""
 
 
 class PeLevel(Section):
@@ -95,86 +95,35 @@ class MappingLevel(Section):
     """Most copies of one layer; none: as many as help and fit."""
     kernel_aligned: bool = False
     """A row block ends with a whole kernel."""
+    mask_fit: Literal["strict", "repack", "phased", "resample"] = "strict"
+    """Column masks that were learned for another crossbar height: ``strict`` refuses them, ``repack`` gives every
+    mask group columns of its own, ``phased`` reads the groups of a column one after another, ``resample`` draws
+    masks of equal density (energy and latency only)."""
     spread_buffers: bool = True
     """A layer whose input does not fit the buffers of its tiles gets further tiles for them."""
 
 
-class Read(Section):
-    """Energy of reading a cell."""
+class Logic(Part):
+    """Digital logic that may be priced by scaling another node's figures."""
 
+    law: Scaled | None = None
+    """What energy and area follow from where they are not stated."""
     energy_pj: Energy = None
-    """Energy of one cell in an active row and a column that is on, per input phase."""
+    """Energy of one action."""
+
+    @property
+    def action_pj(self) -> float | None:
+        """Energy of one action, by law where the file states none."""
+        return self.law.energy() if self.energy_pj is None and self.law else self.energy_pj
+
+    @property
+    def footprint_um2(self) -> float | None:
+        """Area of one instance, by law where the file states none."""
+        return self.law.area() if self.area_um2 is None and self.law else self.area_um2
 
 
-class Crossbar(Part):
-    """One array of cells."""
-
-    rows: Count
-    """Word lines."""
-    cols: Count
-    """Bit lines for weights; a unit column comes on top."""
-    cell_bits: Annotated[int, Field(ge=1, le=8)]
-    """Bits held by a cell."""
-    cycle_ns: Positive
-    """Time of one analog read."""
-    encoding: Literal["offset", "differential"] = "offset"
-    """``offset``: codes w + 2^(b-1) with column flipping; ``differential``: a positive and a negative column."""
-    unit_column: bool = True
-    """Offset encoding only: one further column of ones, with a converter of its own, sums the inputs."""
-    slices: Literal["adjacent", "arrays"] = "adjacent"
-    """Bit slices of a weight stand in neighbouring columns, or in separate arrays."""
-    read: Read = Read()
-    """Read energy."""
-
-
-class Dac(Part):
-    """Row driver."""
-
-    bits: Annotated[int, Field(ge=1, le=16)] = 1
-    """Input bits applied per read."""
-    drives: Literal["used", "all"] = "used"
-    """Rows driven: those that hold weights, or all."""
-    energy_pj: Energy = None
-    """Energy of driving one row for one input phase."""
-
-
-class Adc(Part):
-    """Column converter."""
-
-    bits: Annotated[int, Field(ge=1, le=16)]
-    """Resolution."""
-    per_crossbar: Count = 1
-    """Converters of one crossbar; neighbouring columns share one. The unit column has its own."""
-    rate_gsps: Positive
-    """Conversions per nanosecond of one converter."""
-    converts: Literal["used", "all"] = "used"
-    """Columns converted: those that are used and on, or all."""
-    energy_pj: Energy = None
-    """Energy of one conversion."""
-
-
-class SampleHold(Part):
-    """Holds the column currents of a read while they are converted."""
-
-    copies: Count = 1
-    """Sets of held samples; with one, the next read overlaps the conversion of the last."""
-    energy_pj: Energy = None
-    """Energy of holding one column once."""
-
-
-class ShiftAdd(Part):
-    """Merges converted samples; and the tile's own adder across processing elements."""
-
-    energy_pj: Energy = None
-    """Energy of adding one converted sample."""
-    tile_energy_pj: Energy = None
-    """Energy of the tile's adder per crossbar cycle."""
-    tile_area_um2: Annotated[float, Field(ge=0)] | None = None
-    """Area of the tile's adder."""
-
-
-class Gate(Part):
-    """Column gate: switches a column off for a task."""
+class Gate(Logic):
+    """Column gate: switches a column off for a task. Area is per column."""
 
     kind: Literal["float", "disconnect"] = "disconnect"
     """A gated column floats at its sense end, or is cut from its cells."""
@@ -182,8 +131,8 @@ class Gate(Part):
     """Energy of setting one column's gate."""
 
 
-class MaskBuffer(Part):
-    """One bit per physical column of a crossbar and copy, beside the gates."""
+class MaskBuffer(Logic):
+    """One bit per physical column of a crossbar and copy, beside the gates. Area is per bit."""
 
     copies: Annotated[int, Field(ge=1, le=2)] = 1
     """1: single, 2: double buffered."""
@@ -191,24 +140,15 @@ class MaskBuffer(Part):
     """Energy of writing one bit."""
 
 
-class MaskStore(Part):
-    """Memory on the chip for the masks and normalisation parameters of its tasks."""
-
-    bits: Count
-    """Capacity."""
-    width_bits: Count
-    """Bits of one access."""
-    access_ns: Positive
-    """Time of one access."""
-    energy_pj: Energy = None
-    """Energy of reading one access."""
-
-
 class Registers(Part):
     """Input and output registers of processing elements and tiles."""
 
     input_copies: Count = 2
     """Windows held by the input register: 2 lets the next one be fetched during a read."""
+    input_ns: Time = None
+    """Time of an access of the input register: one fills it, one serves each read of a window; part of the fetch."""
+    output_ns: Time = None
+    """Time of writing one column of each converter to the output register; part of the write stage."""
     input_energy_pj: Energy = None
     """Energy of reading one bit of one row."""
     output_energy_pj: Energy = None
@@ -260,23 +200,6 @@ class Vector(Part):
     """Energy of one multiply-accumulate."""
 
 
-class Buffer(Part):
-    """A tile's buffer for activations."""
-
-    kind: Literal["edram", "sram"]
-    """Memory technology."""
-    bytes: Count
-    """Capacity."""
-    access_bits: Count
-    """Bits of one access."""
-    access_ns: Positive
-    """Time of one access with all banks busy."""
-    read_energy_pj: Energy = None
-    """Energy of one read access."""
-    write_energy_pj: Energy = None
-    """Energy of one write access."""
-
-
 class Bus(Part):
     """Between a tile's buffer and its processing elements."""
 
@@ -320,13 +243,50 @@ class Offchip(Part):
     """Energy per byte."""
 
 
+class Verify(Section):
+    """Write-verify: every pulse train is followed by a read; a cell that missed its level gets another."""
+
+    read_ns: Positive
+    """Time of one verification read."""
+    energy_pj: Energy = None
+    """Energy of verifying one cell."""
+    failure: Annotated[Exact, Field(ge=0, lt=1)]
+    """Probability that a train misses its level."""
+    retries: Annotated[int, Field(ge=0, le=1000)]
+    """Further trains before a cell is given up."""
+    on_failure: Literal["error", "degrade"] = "error"
+    """Cells that were given up stop the run, or are counted in the result."""
+
+
 class Writer(Part):
     """Write drivers."""
 
-    parallel: Literal["row"] = "row"
-    """All cells of a row at once, rows one after another."""
-    verify: Literal[False] = False
-    """Without write-verify."""
+    parallel: Literal["row", "column"] = "row"
+    """All cells of a row at once, rows one after another; or columns."""
+    mode: Literal["differential", "full"] = "differential"
+    """``differential``: cells whose level differs; ``full``: every cell, through the lowest level."""
+    verify: Verify | Literal[False] = False
+    """Write-verify; false: every train is trusted."""
+
+
+class Support(Part):
+    """A part that no action of the model uses (control, instruction memory, ...): leakage, area and peak power."""
+
+    per: Literal["pe", "tile", "chip"]
+    """What it stands in."""
+    count: Count = 1
+    """Instances in one of these."""
+
+
+class EnergyTables(Section):
+    """Prices from Accelergy's tables: they lie over the figures of this file."""
+
+    ert: str | None = None
+    """Energy reference table: a YAML file, its path relative to the chip file."""
+    art: str | None = None
+    """Area reference table."""
+    names: dict[str, str] = {}
+    """Their component, or component.action, to ours, as in ``ADC.convert: adc.convert``; else equal names meet."""
 
 
 class ChipFile(Section):
@@ -366,3 +326,6 @@ class ChipFile(Section):
     noc: Noc
     offchip: Offchip
     writer: Writer = Writer()
+    support: dict[str, Support] = {}
+    """Parts beside these, by name."""
+    accelergy: EnergyTables | None = None

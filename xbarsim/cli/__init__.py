@@ -6,13 +6,18 @@ Exit codes: 0 done, 1 failed, 2 bad input, 3 a check did not hold, 130 interrupt
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
+from types import FrameType
+from typing import Any
 
 import click
 
-from xbarsim.errors import XbarsimError
+from xbarsim.errors import XbarsimError, did_you_mean
 
-INTERRUPTED = 130
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+"""Exit codes that no error class of ours carries."""
 
 
 class Commands(click.Group):
@@ -21,6 +26,8 @@ class Commands(click.Group):
     NAMES = {
         "run": "latency, energy and endurance of a scenario",
         "compare": "adaption methods side by side, with the break-even number of inferences per switch",
+        "sweep": "a grid of chip keys with every method, one row each",
+        "accuracy": "accuracy under the converters and cells of a chip, task by task",
         "show": "a chip, or how a network sits on it",
         "plan": "the dataflow graph of a scenario, as JSON",
         "time": "execute a dataflow graph from a file",
@@ -46,8 +53,6 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Say what was meant where a command is misspelt."""
-        from xbarsim.errors import did_you_mean
-
         if args and args[0] not in self.NAMES and not args[0].startswith("-"):
             ctx.fail(f"no command {args[0]!r}; known: {', '.join(self.NAMES)}{did_you_mean(args[0], self.NAMES)}")
         return super().resolve_command(ctx, args)
@@ -56,6 +61,36 @@ class Commands(click.Group):
         """List the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(self.NAMES.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; click would answer a closed pipe with an exit code of its own."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise SeenEnough from None
+
+
+class SeenEnough(Exception):
+    """Whoever reads our output has closed it."""
+
+
+class Interrupts:
+    """Remembers an interrupt from the keyboard: libraries may turn it into an exception of their own."""
+
+    def __init__(self) -> None:
+        self.heard = False
+        listening = threading.current_thread() is threading.main_thread()
+        if listening and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._hear)
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        self.heard = True
+        signal.default_int_handler(number, frame)
+
+    def stop(self) -> None:
+        """Let Python handle interrupts again."""
+        if signal.getsignal(signal.SIGINT) == self._hear:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -66,22 +101,40 @@ def cli() -> None:
 
 def main(args: list[str] | None = None) -> None:
     """Run a command and leave with its exit code."""
+    interrupts = Interrupts()
+    try:
+        code = _run(args)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        code = INTERRUPTED
+    except Exception:
+        if not interrupts.heard:
+            raise
+        click.echo("interrupted", err=True)
+        code = INTERRUPTED
+    finally:
+        interrupts.stop()
+    sys.exit(code)
+
+
+def _run(args: list[str] | None) -> int:
+    """Run a command, say in one message what went wrong, and return the exit code."""
     try:
         code = cli.main(args=args, prog_name="xbarsim", standalone_mode=False)
         sys.stdout.flush()
-    except click.exceptions.Exit as stop:
-        code = stop.exit_code
+    except (SeenEnough, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except click.ClickException as fault:
         fault.show(sys.stderr)
-        code = 2
+        return BAD_INPUT
     except XbarsimError as fault:
-        click.echo(f"{fault}", err=True)
-        code = fault.exit_code
-    except BrokenPipeError:  # whoever read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted; nothing was written", err=True)
-        sys.stderr.flush()
-        os._exit(INTERRUPTED)  # a kernel may still run in its thread
-    sys.exit(code if isinstance(code, int) else 0)
+        click.echo(str(fault), err=True)
+        return fault.exit_code
+    except OSError as fault:
+        click.echo(f"{fault.filename or 'failed'}: {(fault.strerror or str(fault)).lower()}", err=True)
+        return BAD_INPUT if fault.filename else FAILED
+    except MemoryError as fault:
+        click.echo(f"not enough memory: {fault}", err=True)
+        return FAILED
+    return code if isinstance(code, int) else 0

@@ -1,9 +1,11 @@
-"""What the commands share: options, output forms, progress."""
+"""What the commands share: options, JSON and CSV, progress."""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,9 +13,21 @@ from typing import Any, TypeVar
 
 import click
 
-from xbarsim.errors import InputError
+from xbarsim.errors import InputError, did_you_mean
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+class Choice(click.Choice[str]):
+    """One of a few words; says which one was probably meant."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the word, or fail naming the nearest one."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as fault:
+            self.fail(fault.message.rstrip(".") + did_you_mean(str(value), self.choices), param, ctx)
+
 
 overrides = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the chip.")
 seed = click.option("--seed", type=int, default=0, show_default=True, help="Seed of synthetic weights and masks.")
@@ -21,22 +35,30 @@ scenario = click.option(
     "--scenario", metavar="TASK:N,…", help="Tasks and inferences, in order; default: each task once."
 )
 engine = click.option(
-    "--engine", type=click.Choice(["compiled", "reference"]), default="compiled", show_default=True,
+    "--engine", type=Choice(["compiled", "reference"]), default="compiled", show_default=True,
     help="Executor of the dataflow graph; both agree to the picosecond.",
-)  # fmt: skip
-form = click.option(
-    "--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True,
-    help="Form of the result on standard output.",
 )  # fmt: skip
 out = click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path),
     help="Write a run directory; it must not exist yet.",
 )
+mask_fit = click.option(
+    "--mask-fit", type=Choice(["strict", "repack", "phased", "resample"]), default=None,
+    help="What to do with column masks that were learned for another crossbar height (mapping.mask_fit).",
+)  # fmt: skip
 jobs = click.option(
     "-j", "--jobs", type=click.IntRange(1), default=1, show_default=True,
     help="Processes for studies of several runs; results do not depend on it.",
 )  # fmt: skip
+
+
+def form(default: str = "table") -> Callable[[Decorated], Decorated]:
+    """Return the option ``--format`` with this default."""
+    return click.option(
+        "--format", "form", type=Choice(["table", "json", "csv"]), default=default, show_default=True,
+        help="Form of the result on standard output.",
+    )  # fmt: skip
 
 
 def options(*decorators: Callable[[Decorated], Decorated]) -> Callable[[Decorated], Decorated]:
@@ -50,12 +72,37 @@ def options(*decorators: Callable[[Decorated], Decorated]) -> Callable[[Decorate
     return decorate
 
 
+def with_mask_fit(overrides: tuple[str, ...], mask_fit: str | None) -> tuple[str, ...]:
+    """Overrides of the chip with what ``--mask-fit`` says."""
+    return overrides if mask_fit is None else (*overrides, f"mapping.mask_fit={mask_fit}")
+
+
+def split_names(text: str, option: str) -> list[str]:
+    """Names between commas; an empty one is a fault."""
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise InputError(f"--{option} {text!r}: names an empty one; write for example --{option} a,b")
+    return names
+
+
 def check_new(path: Path | None) -> None:
-    """Refuse an output folder that exists, before any work is done."""
-    if path is not None and path.exists():
+    """Refuse an output folder that exists or cannot be made, before any work is done."""
+    if path is None:
+        return
+    if os.path.lexists(path):
         raise InputError(f"--out {path}: exists already; name a new folder or remove it")
-    if path is not None and not path.absolute().parent.is_dir():
-        raise InputError(f"--out {path}: there is no folder {path.absolute().parent}")
+    check_writable(path)
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a path whose folder is missing or takes no files, before any work is done."""
+    parent = path.absolute().parent
+    if not parent.is_dir():
+        raise InputError(f"--out {path}: there is no folder {parent}")
+    try:
+        os.rmdir(tempfile.mkdtemp(prefix=".xbarsim.", dir=parent))
+    except OSError as reason:
+        raise InputError(f"--out {path}: cannot be written: {(reason.strerror or str(reason)).lower()}") from None
 
 
 def emit_json(value: Any) -> None:
@@ -63,48 +110,21 @@ def emit_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=1, allow_nan=False))
 
 
-def emit_rows(rows: Sequence[Mapping[str, Any]], form: str, title: str = "") -> None:
-    """Print rows as a table or as CSV."""
-    if form == "csv":
-        import csv
+def emit_csv(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print rows as CSV, with the columns of all of them."""
+    import csv
 
-        writer = csv.DictWriter(sys.stdout, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+    if rows:
+        columns = dict.fromkeys(key for row in rows for key in row)
+        writer = csv.DictWriter(sys.stdout, fieldnames=list(columns), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        return
-    from rich.table import Table
-
-    table = Table(title=title or None, title_justify="left")
-    for name in rows[0] if rows else ():
-        numeric = all(isinstance(row[name], int | float) or row[name] is None for row in rows)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(text(value) for value in row.values()))
-    console().print(table)
-
-
-def console() -> Any:
-    """A console on standard output, as wide as it must be where nobody looks at a terminal."""
-    from rich.console import Console
-
-    return Console(width=None if sys.stdout.isatty() else 200, highlight=False)
-
-
-def text(value: Any) -> str:
-    """A value for people: six digits, thousands apart, a dash for nothing."""
-    if value is None:
-        return "-"
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
-    if isinstance(value, int) or (value == int(value) and abs(value) < 1e15):
-        return f"{int(value):,}"
-    return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
 
 
 def notes(lines: Sequence[str], *, synthetic: bool) -> None:
     """Say under a table what is assumed."""
     if synthetic:
-        click.echo("synthetic: weights and masks are drawn from the seed, not learned", err=True)
+        click.echo("synthetic: weights or masks are drawn from the seed, not learned", err=True)
     if lines:
         click.echo(f"{len(lines)} assumptions; --format json lists them", err=True)
 
@@ -116,9 +136,11 @@ def progress(total: int, what: str) -> Iterator[Callable[[str], None]]:
         yield lambda step: None
         return
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    several = [BarColumn(), MofNCompleteColumn()] if total > 1 else []
+    columns = [SpinnerColumn(), TextColumn("{task.description}", markup=False), *several, TimeElapsedColumn()]
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=total)
         first = True
 

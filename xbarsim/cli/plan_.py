@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from xbarsim.cli import common
+
+if TYPE_CHECKING:
+    from xbarsim.dataflow import Graph
 
 
 @click.command("plan")
 @click.argument("chip")
 @click.argument("bundle")
 @click.option("--method", default="xbm", show_default=True, help="Adaption method.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the graph to a file.")
-@common.options(common.scenario, common.overrides, common.seed)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the JSON to this file.")
+@common.options(common.scenario, common.overrides, common.seed, common.form("json"))
 def command(
-    chip: str,
-    bundle: str,
-    method: str,
-    out: Path | None,
-    scenario: str | None,
-    overrides: tuple[str, ...],
-    seed: int,
-) -> None:
-    """The dataflow graph of a scenario of BUNDLE on CHIP, as JSON ("xbarsim.graph/1")."""
+    chip: str, bundle: str, method: str, out: Path | None, scenario: str | None, overrides: tuple[str, ...],
+    seed: int, form: str,
+) -> None:  # fmt: skip
+    """The dataflow graph of a scenario of BUNDLE on CHIP.
+
+    The JSON is "xbarsim.graph/1", which `xbarsim time` executes; table and CSV list its actors.
+    """
+    if out is not None:
+        common.check_writable(out)
     from xbarsim.adaptions import Adaption
     from xbarsim.chip import load_chip
     from xbarsim.dataflow import parse_scenario, plan
@@ -33,10 +37,34 @@ def command(
     from xbarsim.network import load_network
     from xbarsim.results.store import write_text
 
-    network = load_network(bundle, seed=seed)
+    machine, network = load_chip(chip, overrides), load_network(bundle, seed=seed)
     entries = parse_scenario(scenario, network)
-    graph = plan(place(load_chip(chip, overrides), network), Adaption.named(method)(), entries).graph.to_json()
-    if out is None:
-        click.echo(json.dumps(graph))
-    else:
-        write_text(out, json.dumps(graph) + "\n")
+    adaption = Adaption.named(method)()
+    graph = plan(place(machine, adaption.extend(network)), adaption, entries).graph
+    if out is not None:
+        write_text(out, json.dumps(graph.to_json()) + "\n")
+    if form == "csv":
+        common.emit_csv(_rows(graph))
+    elif form == "table":
+        from xbarsim.cli import tables
+
+        tables.show(
+            _rows(graph), f"{len(graph.actors)} actors, {len(graph.units)} units, {len(graph.channels)} channels"
+        )
+    elif out is None:
+        click.echo(json.dumps(graph.to_json()))
+
+
+def _rows(graph: Graph) -> list[dict[str, Any]]:
+    """Actors with their units, numbers of firings and total service times."""
+    servers = {unit.name: unit.servers for unit in graph.units}
+    return [
+        {
+            "actor": actor.name,
+            "unit": actor.unit,
+            "servers": servers[actor.unit],
+            "firings": actor.firings,
+            "service_ps": sum(work.periods * int(work.service_ps.sum()) for work in actor.work),
+        }
+        for actor in graph.actors
+    ]

@@ -11,16 +11,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from math import ceil, log2
 
-from xbarsim.adaptions import Adaption
-from xbarsim.dataflow.activity import Action, Activity, partial_sum_bits, window_activity
+import numpy as np
+from numpy.typing import NDArray
+
+from xbarsim.adaptions import Adaption, Factors
+from xbarsim.adaptions.change import BACKBONE
+from xbarsim.dataflow.activity import FACTOR, Action, Activity, partial_sum_bits, window_activity
 from xbarsim.dataflow.draft import Draft, Role, every, one_to_one, scaled, shared, steady
 from xbarsim.dataflow.graph import Flow, Work
+from xbarsim.dataflow.reading import conversions, merging, readings
 from xbarsim.dataflow.routes import Leg, Mesh
-from xbarsim.dataflow.scenario import BACKBONE, Entry
+from xbarsim.dataflow.scenario import Entry
+from xbarsim.dataflow.switching import ARRIVALS
 from xbarsim.mapping import Edge, Placement, Site, Stage
+from xbarsim.network import Task
 from xbarsim.units import ceil_div, service_ps
 
 HOST = "host"
@@ -39,17 +47,43 @@ class Inference:
         self.images = [entry.inferences for entry in entries]
         self.total = sum(self.images)
         self.input = placement.network.nodes[0].name
+        self.means = {stage.name: stage.op == "global_avg_pool" for stage in placement.stages}
         self.ends: dict[str, str] = {}
         self.first: list[tuple[str, int]] = []
+        self.drains: list[tuple[str, int]] = []
         self._activities: dict[tuple[str, str], Activity] = {}
 
     def build(self) -> None:
-        """Add all stages; afterwards ``first`` holds (actor, firings per image) of those that start an image."""
+        """Add all stages.
+
+        Afterwards ``first`` holds (actor, firings per image) of those that start an image, and ``drains``
+        (actor, tokens per image) of those that may still work when the output is out: nobody reads their
+        last pixels.
+        """
         if self.placement.chip.file.offchip.inputs:
             self._host()
         for stage in self.placement.stages:
             ends = self._crossbar(stage) if stage.crossbar else self._digital(stage)
             self.ends[stage.name] = ends
+
+        if any(entry.arrivals_ps is not None for entry in self.entries):
+            self._arrive()
+
+    def _arrive(self) -> None:
+        """Inputs that arrive at instants of their own: a clock that ticks at each, and nothing starts before."""
+        works, now = [], 0
+        for entry in self.entries:
+            ticks = []
+            for arrival in entry.arrivals_ps or (now,) * entry.inferences:
+                ticks.append(max(1, arrival - now))
+                now += ticks[-1]
+            works.append(Work(1, np.array(ticks, np.int64), np.zeros(len(ticks), np.int64)))
+        none = tuple(Counter[Action]() for _ in self.entries)
+        self.draft.actor(ARRIVALS, self.draft.unit(ARRIVALS), works, Role("", "arrival", none))
+        for actor, per_image in self.first:
+            need, release = np.ones(per_image, np.int64), np.zeros(per_image, np.int64)
+            release[-1] = 1
+            self.draft.channel(ARRIVALS, actor, self.total + 1, [Flow(self.total, need, release, 1)])
 
     @property
     def last(self) -> str:
@@ -62,8 +96,8 @@ class Inference:
         place, draft, site = self.placement, self.draft, self.placement.sites[stage.name]
         chip, pipeline = place.chip, place.chip.file.pipeline
         cycle, name, windows = service_ps(chip.cycle_ns), stage.name, stage.windows
-        phases = chip.phases(place.input_bits)
         used = [self._activity(entry, site) for entry in self.entries]
+        reads = chip.phases(place.input_bits) * len(used[0].read_columns)
         bus = draft.unit(f"{name}.bus", site.groups)
         total = windows * self.total
         roles = self._roles(name, used, windows)
@@ -71,9 +105,9 @@ class Inference:
         def per_window(service: int, latency: int = 0) -> list[Work]:
             return [steady(n * windows, service, latency) for n in self.images]
 
-        def timed(cycles: int, busy: Sequence[Fraction], per: int = 1) -> list[Work]:
+        def timed(cycles: int, busy: Sequence[Fraction]) -> list[Work]:
             return [
-                steady(n * windows * per, service_ps(b), max(0, chip.stage_ps(cycles, b) - service_ps(b)))
+                steady(n * windows, service_ps(b), max(0, chip.stage_ps(cycles, b) - service_ps(b)))
                 for n, b in zip(self.images, busy, strict=True)
             ]
 
@@ -83,22 +117,23 @@ class Inference:
         )  # fmt: skip
         read = draft.actor(
             f"{name}.read", draft.unit(f"{name}.crossbars", site.copies),
-            [steady(n * windows * phases, cycle) for n in self.images], roles["read"], copies=True, group=phases,
+            [readings(chip, a, place.input_bits, n * windows) for a, n in zip(used, self.images, strict=True)],
+            roles["read"], copies=True, group=reads,
         )  # fmt: skip
         convert = draft.actor(
             f"{name}.convert", draft.unit(f"{name}.converters", site.copies),
-            timed(pipeline.adc_cycles, [a.converter_columns * chip.sample_ns for a in used], phases),
-            roles["convert"], copies=True, group=phases,
+            [conversions(chip, a, place.input_bits, n * windows) for a, n in zip(used, self.images, strict=True)],
+            roles["convert"], copies=True, group=reads,
         )  # fmt: skip
         accumulate = draft.actor(
             f"{name}.accumulate", draft.unit(f"{name}.shift_add", site.copies),
-            per_window(cycle, (pipeline.shift_add_cycles - 1) * cycle), roles["accumulate"], copies=True,
+            [merging(chip, reads, n * windows) for n in self.images], roles["accumulate"], copies=True,
         )  # fmt: skip
         slots = 2 * site.copies
-        draft.channel(fetch, read, _enough(chip.file.registers.input_copies, site.copies), [shared(total, phases)])
+        draft.channel(fetch, read, _enough(chip.file.registers.input_copies, site.copies), [shared(total, reads)])
         held = 1 + chip.file.sample_hold.copies
-        draft.channel(read, convert, held if site.copies == 1 else slots * phases, [one_to_one(total * phases)])
-        draft.channel(convert, accumulate, slots * phases, [every(total, phases)])
+        draft.channel(read, convert, held if site.copies == 1 else slots * reads, [one_to_one(total * reads)])
+        draft.channel(convert, accumulate, slots * reads, [every(total, reads)])
         merged = self._reduce(site, accumulate, total, slots)
         activate = draft.actor(
             f"{name}.activate", draft.unit(f"{name}.activation", site.copies),
@@ -115,26 +150,61 @@ class Inference:
 
     def _activity(self, entry: Entry, site: Site) -> Activity:
         """Counts of one window of the layer under the entry's task."""
-        place = self.placement
-        task = None if entry.task == BACKBONE else place.network.task(entry.task)
+        place, grid = self.placement, site.grid
+        task = self._task(entry)
         key = (site.name, entry.task)
         if key not in self._activities:
             there = site.of_task(task, place.chip, place.weight_bits)
-            mask = None if there.grid.layer.head else self.adaption.columns(place.chip, task, site.name)
-            self._activities[key] = window_activity(place, there, mask)
+            phased = grid.reads > 1 and any(self._mask(other, site) is not None for other in self.entries)
+            mask, factors = self._mask(entry, site), self._factors(entry, site)
+            self._activities[key] = window_activity(place, there, mask, factors, phased=phased)
         return self._activities[key]
+
+    def _task(self, entry: Entry) -> Task | None:
+        return None if entry.task == BACKBONE else self.placement.network.task(entry.task)
+
+    def _mask(self, entry: Entry, site: Site) -> NDArray[np.generic] | None:
+        """Columns that are on under the entry's task; nothing where the method masks none."""
+        if site.grid.layer.head:
+            return None
+        place = self.placement
+        mask = self.adaption.columns(place.mask_chip, self._task(entry), site.name)
+        taken = place.taken(site, mask, entry.task, self.adaption.name)
+        return mask if mask is None or taken is None else mask.ravel()[taken]
+
+    def _factors(self, entry: Entry, site: Site) -> Factors | None:
+        """What the partial sums of columns that are on are multiplied by under the entry's task."""
+        if site.grid.layer.head:
+            return None
+        place = self.placement
+        factors = self.adaption.factors(place.mask_chip, self._task(entry), site.name)
+        if factors is None:
+            return None
+        mask = self.adaption.columns(place.mask_chip, self._task(entry), site.name)
+        taken = place.taken(site, factors.used if mask is None else mask, entry.task, self.adaption.name)
+        if taken is None:
+            return factors
+        return replace(factors, values=factors.values.ravel()[taken], used=factors.used.ravel()[taken])
 
     def _roles(self, name: str, used: Sequence[Activity], windows: int) -> dict[str, Role]:
         """Give every action of a window to the stage that does it."""
         stages = {
             "fetch": (("buffer", "read"), ("bus", "bit"), ("registers", "input")),
-            "read": (("crossbar", "read"), ("dac", "drive"), ("sample_hold", "sample")),
-            "convert": (("adc", "convert"),),
+            "read": (
+                ("crossbar", "read"),
+                ("crossbar", "array"),
+                ("dac", "drive"),
+                ("sample_hold", "sample"),
+                ("sample_hold", "pulse"),
+                ("gate", "set"),
+            ),
+            "convert": (("adc", "convert"), ("adc", "step")),
             "accumulate": (
                 ("shift_add", "add"),
                 ("registers", "output"),
                 ("registers", "tile"),
                 ("shift_add", "tile"),
+                *FACTOR.values(),
             ),
             "activate": (("activation", "cycle"), ("requantise", "element")),
             "write": (("buffer", "write"),),
@@ -186,10 +256,10 @@ class Inference:
         self._feed(stage, name)
         return name
 
-    def _operation(self, stage: Stage) -> tuple[Counter[Action], Fraction, str]:
-        """Actions of one window, how long they take, and the unit that does them."""
+    def _operation(self, stage: Stage) -> tuple[Counter[Action], Fraction | None, str]:
+        """Actions of one window, how long they take if that is more than a stage, and the unit that does them."""
         place, vector = self.placement, self.placement.chip.file.vector
-        bits = sum(edge.channels for edge in stage.edges) * place.input_bits
+        bits = sum(edge.channels * self._pixels(edge) for edge in stage.edges) * place.input_bits
         counts: Counter[Action] = Counter()
         access = place.chip.file.buffer.access_bits
         counts["buffer", "read"] += ceil_div(bits, access)
@@ -199,22 +269,29 @@ class Inference:
             return counts, Fraction(stage.macs, vector.macs_per_cycle) * place.chip.cycle_ns, "vector"
         if "pool" in stage.op:
             counts["pool", "cycle"] += 1
-            return counts, Fraction(0), "pool"
+            return counts, None, "pool"
         counts["shift_add", "tile"] += 1
-        return counts, Fraction(0), "adder"
+        return counts, None, "adder"
+
+    def _pixels(self, edge: Edge) -> int:
+        """Pixels that one window reads; of a running mean there is one, however many it has seen."""
+        mean = self.means.get(edge.source, False)
+        return 1 if mean else edge.sliding.kernel[0] * edge.sliding.kernel[1]
 
     # ---- between stages ---------------------------------------------------------------------
 
     def _feed(self, stage: Stage, first: str) -> None:
         """Connect every source of ``stage`` to its first actor."""
-        fed = False
+        fed = False  # by a pixel before its first window; one that lies in the padding needs none
         for at, edge in enumerate(stage.edges):
             if edge.source == self.input and HOST not in self.ends:
                 continue
-            fed = True
             tokens = self._tokens(edge)
             need, release = self.placement.tables.of(edge)
+            fed = fed or need[0] > 0
             source = self._send(stage, at, edge, tokens)
+            if need[-1] < tokens and edge.source != self.input:
+                self.drains.append((source, tokens))
             capacity = self.placement.capacities[stage.name, at]
             self.draft.channel(source, first, capacity, [Flow(self.total, need, release, tokens)])
         if not fed:

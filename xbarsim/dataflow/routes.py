@@ -87,13 +87,14 @@ def _legs(
     found: list[Leg] = []
     private = 1  # the router at the start
     for key, run in groupby(links, key=lambda link: _sharing(link, users)):
-        hops = len(list(run))
+        leg = list(run)
+        hops = len(leg)
         if not key:
             private += hops
         elif key[0] == "offchip":
             found.append(Leg(f"offchip.{key[1]}", 0, offchip=True))
         else:
-            name = names.setdefault(key, f"noc.{len(names)}")
+            name = names.setdefault((key, leg[0]), f"noc.{len(names)}")  # the same users may meet again further on
             found.append(Leg(name, hops + private))
             private = 0
     if private or not found:

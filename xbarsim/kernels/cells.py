@@ -28,47 +28,75 @@ def digit(weight, position, slices, bits, cell_bits, differential):
 
 
 @njit(cache=True)
-def column_sums(weights, height, slices, bits, cell_bits, differential, out):
-    """Worst-case sum of every physical column, all inputs 1: out (blocks, channels, slices) int64."""
+def column_sums(weights, row_block, slices, bits, cell_bits, differential, out):
+    """Worst-case sum of every physical column, all inputs 1: out (blocks, channels, slices) int64.
+
+    row_block: (rows,) row block of every weight row.
+    """
     channels, rows = weights.shape
     for channel in range(channels):
         for row in range(rows):
             weight = np.int64(weights[channel, row])
-            block = row // height
+            block = row_block[row]
             for position in range(slices):
                 out[block, channel, position] += digit(weight, position, slices, bits, cell_bits, differential)
 
 
+@njit(cache=True, inline="always")
+def mixed(word):
+    """A 64-bit word in which every bit depends on every bit of the counter ``word`` (splitmix64)."""
+    word = (word + np.uint64(0x9E3779B97F4A7C15)) & np.uint64(0xFFFFFFFFFFFFFFFF)
+    word = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    word = (word ^ (word >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return word ^ (word >> np.uint64(31))
+
+
+@njit(cache=True)
+def attempts_of(seed, cell, failure, retries):
+    """Attempts that writing one cell takes; ``retries + 2`` stands for: it failed every time.
+
+    Counter-based: the same (seed, cell) has the same luck whatever the order of writes.
+    """
+    for attempt in range(retries + 1):
+        word = mixed(mixed(np.uint64(seed) ^ np.uint64(cell)) ^ np.uint64(attempt))
+        if np.float64(word >> np.uint64(11)) * (1.0 / 9007199254740992.0) >= failure:
+            return attempt + 1
+    return retries + 2
+
+
 @njit(cache=True)
 def transition(
-    old, new, erased, old_flips, new_flips, strips, height, cols, separate, slices, bits, cell_bits,
-    differential, pulses, unit_pulses, histogram, crossbar_pulses, crossbar_rows,
+    old, new, erased, old_flips, new_flips, strips, cols, separate, slices, bits, cell_bits, differential,
+    slot_ps, unit_ps, full, by_column, together, failure, retries, seed, histogram, attempts, crossbar_ps,
+    crossbar_lines, tally,
 ):  # fmt: skip
-    """Count what writing ``new`` over ``old`` takes; returns the number of codes that change.
+    """Count what writing ``new`` over ``old`` takes.
 
     old, new: (channels, rows) integers; ``erased``: every cell is at level 0 before, ``old`` unused.
     old_flips, new_flips: (blocks, channels, slices), 1 where the column is stored flipped.
-    pulses: (L, L) pulses by (old level, new level); unit_pulses: pulses of a unit column's cell, or 0.
-    Out: histogram (L, L) cells by (old level, new level); crossbar_pulses (A,) sum over the rows of a
-    crossbar of the longest SET and the longest RESET train; crossbar_rows (A,) rows that are written.
+    slot_ps: (L, L) time of one attempt by (old level, new level); unit_ps: time of a unit column's cell,
+    or 0. ``full``: every cell goes through level 0. ``by_column``: the cells of a column are written at
+    once, columns one after another; otherwise the cells of a row. ``together``: SETs and RESETs of a line
+    take the longer of both instead of following each other. An attempt fails with probability
+    ``failure`` and is repeated up to ``retries`` times.
+    Out: histogram (L, L) writes and attempts (L, L) trains by (old level, new level); crossbar_ps (A,) sum
+    over the lines of a crossbar of the longest RESET and the longest SET; crossbar_lines (A,) lines that
+    are written; tally (3,): codes that change, cells that are written, cells that failed.
     """
-    changed = 0
     flip_level = (1 << cell_bits) - 1
+    rows = new.shape[1]
     for strip in range(strips.shape[0]):
         block, first_row, count, first_channel, channels, sharing, first_crossbar = strips[strip]
         depth = count * ((channels + sharing - 1) // sharing)
-        if separate:
-            per_slice = (channels + cols - 1) // cols
-            crossbars = per_slice * slices
-        else:
-            per_slice = 0
-            crossbars = (channels * slices + cols - 1) // cols
-        longest_set = np.full((crossbars, depth), unit_pulses, np.int64)
-        longest_reset = np.zeros((crossbars, depth), np.int64)
+        per_slice = (channels + cols - 1) // cols if separate else 0
+        crossbars = per_slice * slices if separate else (channels * slices + cols - 1) // cols
+        lines = cols if by_column else depth
+        longest_set = np.full((crossbars, lines), 0 if by_column else unit_ps, np.int64)
+        longest_reset = np.zeros((crossbars, lines), np.int64)
         for at in range(channels):
             channel = first_channel + at
             offset = (at // sharing) * count
-            refits = erased
+            refits = erased or full
             for position in range(slices):
                 refits = refits or old_flips[block, channel, position] != new_flips[block, channel, position]
             for k in range(count):
@@ -76,7 +104,7 @@ def transition(
                 after = np.int64(new[channel, row])
                 before = after if erased else np.int64(old[channel, row])
                 if before != after:
-                    changed += 1
+                    tally[0] += 1
                 elif not refits:
                     continue
                 for position in range(slices):
@@ -88,52 +116,78 @@ def transition(
                         was = digit(before, position, slices, bits, cell_bits, differential)
                         if old_flips[block, channel, position]:
                             was = flip_level - was
-                    if was == level:
+                    if was == level and not (full and level > 0):
                         continue
-                    histogram[was, level] += 1
-                    crossbar = position * per_slice + at // cols if separate else (at * slices + position) // cols
-                    train = pulses[was, level]
-                    if level > was:
-                        if train > longest_set[crossbar, offset + k]:
-                            longest_set[crossbar, offset + k] = train
-                    elif train > longest_reset[crossbar, offset + k]:
-                        longest_reset[crossbar, offset + k] = train
+                    tries = 1
+                    if failure > 0.0:
+                        tries = attempts_of(seed, (channel * rows + row) * slices + position, failure, retries)
+                        if tries > retries + 1:
+                            tries = retries + 1
+                            tally[2] += 1
+                    tally[1] += 1
+                    physical = position * per_slice * cols + at if separate else at * slices + position
+                    crossbar = physical // cols
+                    line = physical % cols if by_column else offset + k
+                    if level > was or full:
+                        start = 0 if full else was
+                        if level > start:
+                            histogram[start, level] += 1
+                            attempts[start, level] += tries
+                            longest_set[crossbar, line] = max(
+                                longest_set[crossbar, line], tries * slot_ps[start, level]
+                            )
+                    if level < was or (full and was > 0):
+                        end = 0 if full else level
+                        histogram[was, end] += 1
+                        attempts[was, end] += tries
+                        longest_reset[crossbar, line] = max(longest_reset[crossbar, line], tries * slot_ps[was, end])
         for crossbar in range(crossbars):
-            for row in range(depth):
-                total = longest_set[crossbar, row] + longest_reset[crossbar, row]
-                crossbar_pulses[first_crossbar + crossbar] += total
-                if total > 0:
-                    crossbar_rows[first_crossbar + crossbar] += 1
-    return changed
+            if by_column:
+                crossbar_ps[first_crossbar + crossbar] += unit_ps
+                crossbar_lines[first_crossbar + crossbar] += unit_ps > 0
+            for line in range(lines):
+                trains = longest_set[crossbar, line], longest_reset[crossbar, line]
+                total = max(trains[0], trains[1]) if together else trains[0] + trains[1]
+                crossbar_ps[first_crossbar + crossbar] += total
+                crossbar_lines[first_crossbar + crossbar] += total > 0
 
 
 @njit(cache=True)
-def worn_most(
-    contents, flips, height, moves, slices, bits, cell_bits, differential, pulses, most
+def first_writing(
+    new, strips, cols, slices, bits, cell_bits, differential, slot_ps, unit_ps, histogram, crossbar_ps, crossbar_lines
 ):  # fmt: skip
-    """Largest writes and pulses of any cell over all moves: most (2,) int64, raised in place.
+    """Same as :func:`transition` from erased crossbars, row by row, for weights that nobody stores flipped.
 
-    contents: (states, channels, rows); flips: (states, blocks, channels, slices);
-    moves: (M, 3) of (old state or -1 for erased, new state, times).
+    Needs neighbouring slices that do not straddle crossbars (``cols`` a multiple of ``slices``). Every
+    weight is looked at once, not once per slice: its code is counted, its longest train looked up.
     """
-    states, channels, rows = contents.shape
-    flip_level = (1 << cell_bits) - 1
-    levels = np.zeros(states, np.int64)
-    for channel in range(channels):
-        for row in range(rows):
-            block = row // height
-            for position in range(slices):
-                for state in range(states):
-                    weight = np.int64(contents[state, channel, row])
-                    level = digit(weight, position, slices, bits, cell_bits, differential)
-                    levels[state] = flip_level - level if flips[state, block, channel, position] else level
-                writes = 0
-                trains = 0
-                for move in range(moves.shape[0]):
-                    was = levels[moves[move, 0]] if moves[move, 0] >= 0 else 0
-                    level = levels[moves[move, 1]]
-                    if was != level:
-                        writes += moves[move, 2]
-                        trains += moves[move, 2] * pulses[was, level]
-                most[0] = max(most[0], writes)
-                most[1] = max(most[1], trains)
+    half = 1 << (bits - 1)
+    counts = np.zeros(2 * half, np.int64)
+    trains = np.zeros(2 * half, np.int64)
+    for code in range(2 * half):
+        for position in range(slices):
+            level = digit(code - half, position, slices, bits, cell_bits, differential)
+            trains[code] = max(trains[code], slot_ps[0, level])
+    per_crossbar = cols // slices
+    for strip in range(strips.shape[0]):
+        _, first_row, count, first_channel, channels, sharing, first_crossbar = strips[strip]
+        depth = count * ((channels + sharing - 1) // sharing)
+        crossbars = (channels + per_crossbar - 1) // per_crossbar
+        longest = np.full((crossbars, depth), unit_ps, np.int64)
+        for at in range(channels):
+            channel = first_channel + at
+            offset = (at // sharing) * count
+            column = longest[at // per_crossbar]
+            for k in range(count):
+                code = np.int64(new[channel, first_row + k]) + half
+                counts[code] += 1
+                column[offset + k] = max(column[offset + k], trains[code])
+        for crossbar in range(crossbars):
+            for row in range(depth):
+                crossbar_ps[first_crossbar + crossbar] += longest[crossbar, row]
+                crossbar_lines[first_crossbar + crossbar] += longest[crossbar, row] > 0
+    for code in range(2 * half):
+        for position in range(slices):
+            level = digit(code - half, position, slices, bits, cell_bits, differential)
+            if level > 0:
+                histogram[0, level] += counts[code]

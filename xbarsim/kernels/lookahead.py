@@ -10,6 +10,7 @@ def occupancy(windows, in_start, in_edge, out_start, out_edge, source, table_sta
 
     Stages fire only when a later stage wants their next token, so no channel holds more than it must
     in that order; capacities of at least these values admit this order and therefore no deadlock.
+    Windows that the output does not need, such as a last row that a pool drops, run after it.
 
     windows: (S,) firings per stage; in_start/in_edge: (S+1,), (E,) the edges a stage reads;
     out_start/out_edge: the edges that read a stage; source: (E,) stage that feeds an edge;
@@ -18,11 +19,14 @@ def occupancy(windows, in_start, in_edge, out_start, out_edge, source, table_sta
     stages, edges = len(windows), len(source)
     fired = np.zeros(stages, np.int64)
     released = np.zeros(edges, np.int64)
-    fullest = np.zeros(edges, np.int64)
+    fullest = np.ones(edges, np.int64)
     stack = np.empty(stages + 1, np.int64)
-    last = stages - 1
-    while fired[last] < windows[last]:
-        stack[0] = last
+    wanted = stages - 1
+    while wanted > 0:
+        if fired[wanted] == windows[wanted]:
+            wanted -= 1
+            continue
+        stack[0] = wanted
         depth = 1
         while depth:
             stage = stack[depth - 1]

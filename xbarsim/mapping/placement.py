@@ -9,12 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
 
 from xbarsim.chip import Chip
 from xbarsim.errors import DoesNotFit, Fault
 from xbarsim.mapping.buffers import Tables, least_tokens, token_bytes, window_tables
 from xbarsim.mapping.crossbars import Grid, lay_out
+from xbarsim.mapping.fit import Fit, fit_of, resampling
 from xbarsim.mapping.replicate import Demand, balance, layer_tiles, tiles_of
 from xbarsim.mapping.stages import Edge, Stage, stages_of
 from xbarsim.network import Layer, Network, Task
@@ -98,6 +103,28 @@ class Placement:
     """Tiles the network takes."""
     least_tiles: int
     """Tiles it would take with one copy of each layer."""
+    fit: Fit
+    """The height that column masks were learned for beside the chip's, and what is done about it."""
+    shortages: tuple[str, ...] = ()
+    """Layers whose tiles have too little buffer for the network to run at all, in words."""
+
+    @cached_property
+    def mask_chip(self) -> Chip:
+        """The chip whose crossbars the column masks were learned for, where ``mask_fit`` takes such."""
+        return self.fit.view(self.chip)
+
+    @cached_property
+    def stored_chip(self) -> Chip:
+        """The chip whose column masks are stored."""
+        return self.fit.stored_view(self.chip)
+
+    def taken(self, site: Site, mask: NDArray[np.generic] | None, *address: str) -> NDArray[np.int64] | None:
+        """Where resampled masks take their values from, see :func:`~xbarsim.mapping.fit.resampling`; else nothing."""
+        if mask is None or self.fit.acts != "resample":
+            return None
+        layer, network = site.grid.layer, self.network
+        shape = (self.fit.mask_groups(layer), layer.c_out)
+        return resampling(mask != 0, shape, network.seed, network.fingerprint, *address, layer.name)
 
     @property
     def tiles_available(self) -> int:
@@ -118,6 +145,11 @@ class Placement:
     @property
     def fits(self) -> bool:
         """Whether the chips hold the network."""
+        return self._room and not self.shortages
+
+    @property
+    def _room(self) -> bool:
+        """Whether there are tiles and crossbars enough."""
         return self.least_tiles <= self.tiles_available and self.crossbars_needed <= self.crossbars_available
 
     @cached_property
@@ -127,15 +159,19 @@ class Placement:
 
     def check(self) -> None:
         """Raise :class:`DoesNotFit` with need and have if the chips do not hold the network."""
-        if self.fits:
-            return
-        message = (
+        faults = [Fault(self.chip.origin, shortage, "buffer.bytes") for shortage in self.shortages]
+        if not self._room:
+            faults.insert(0, Fault(self.network.source, self._too_large()))
+        if faults:
+            raise DoesNotFit(faults)
+
+    def _too_large(self) -> str:
+        return (
             f"network {self.network.name!r} needs {self.least_tiles} tiles and {self.crossbars_needed} crossbars, "
             f"{self.chips} chip(s) {self.chip.name!r} have {self.tiles_available} tiles and "
             f"{self.crossbars_available} crossbars; raise chip.count (or set it to auto), chip.tiles or "
             "mapping.max_crossbars"
         )
-        raise DoesNotFit(Fault(self.network.source, message))
 
 
 def place(chip: Chip, network: Network) -> Placement:
@@ -147,19 +183,31 @@ def place(chip: Chip, network: Network) -> Placement:
     least = least_tokens(stages, tables)
     homes = _homes(stages)
     ops = {stage.name: stage.op for stage in stages}
-    grids = {s.name: lay_out(_widest(s.layer, network), chip, weight_bits) for s in stages if s.layer}
+    fit = fit_of(chip, network)
+    grids = {s.name: _grid(s.layer, network, chip, weight_bits, fit) for s in stages if s.layer}
     sizes = {key: token_bytes(edge, ops, input_bits) for key, edge in _edges(stages).items()}
     held = _held_bytes(stages, homes, least, sizes)
     heads = 1 + len(network.task_info)
     residents = {s.name: heads if s.layer and s.layer.head else 1 for s in stages}
     demands = [_demand(chip, stage, grids[stage.name], held, residents, input_bits) for stage in stages if stage.layer]
-    chips, copies, least_tiles = _copies(chip, demands, [residents[name] for name in grids])
+    instances = [residents[name] for name in grids]
+    if network.base is None:
+        chips, copies, least_tiles = _copies(chip, demands, instances)
+    else:
+        layers = [stage for stage in stages if stage.layer]
+        chips, copies, least_tiles = _beside(chip, place(chip, network.base), layers, demands, instances)
     sites = _settle(chip, stages, grids, demands, copies, residents)
+    capacities, shortages = _capacities(chip, stages, homes, sites, least, sizes)
     return Placement(
-        chip, network, weight_bits, input_bits, stages, tables, sites, homes,
-        _capacities(chip, stages, homes, sites, least, sizes), chips,
-        sum(site.tiles * site.residents for site in sites.values()), least_tiles,
+        chip, network, weight_bits, input_bits, stages, tables, sites, homes, capacities, chips,
+        sum(site.tiles * site.residents for site in sites.values()), least_tiles, fit, shortages,
     )  # fmt: skip
+
+
+def _grid(layer: Layer, network: Network, chip: Chip, weight_bits: int, fit: Fit) -> Grid:
+    """Heads and branches are never masked: they stand as densely as they can."""
+    masked = not layer.head and layer.name in (network.base or network).layers
+    return lay_out(_widest(layer, network), chip, weight_bits, fit if masked else None)
 
 
 def _widest(layer: Layer, network: Network) -> Layer:
@@ -205,12 +253,17 @@ def _demand(
     input_bits: int,
 ) -> Demand:
     columns = min(chip.file.crossbar.cols, int((grid.channels * grid.slices).max()))
-    convert_ns = ceil_div(columns, chip.file.adc.per_crossbar) * chip.sample_ns
-    window_ps = chip.phases(input_bits) * max(service_ps(chip.cycle_ns), service_ps(convert_ns))
-    buffer_tiles = ceil_div(held.get(stage.name, 0), chip.file.buffer.bytes)
-    least = max(1, buffer_tiles if chip.file.mapping.spread_buffers else 1)
+    interval_ns = chip.interval_ns(input_bits, ceil_div(columns, chip.file.adc.per_crossbar))
+    window_ps = grid.reads * service_ps(interval_ns)
+    spread = chip.file.mapping.spread_buffers
+    tiles = Fraction(held.get(stage.name, 0) if spread else 0, chip.file.buffer.bytes)
     fixed = chip.file.mapping.replicate == "none" or residents[stage.name] > 1
-    return Demand(stage.windows, window_ps, grid.crossbars, least, fixed)
+    return Demand(stage.windows, window_ps, grid.crossbars, tiles, _readers(stage), fixed)
+
+
+def _readers(stage: Stage) -> int:
+    """Windows that read one pixel, and so the most groups of tiles that each keep it: the kernel's taps."""
+    return stage.layer.kernel[0] * stage.layer.kernel[1] if stage.layer else 1
 
 
 def _copies(chip: Chip, demands: Sequence[Demand], residents: Sequence[int]) -> tuple[int, list[int], int]:
@@ -226,6 +279,24 @@ def _copies(chip: Chip, demands: Sequence[Demand], residents: Sequence[int]) -> 
     budget = chips * file.chip.tiles - extra_tiles
     copies = balance(demands, per_tile, budget, crossbars - extra_crossbars, file.mapping.max_copies)
     return chips, copies, least
+
+
+def _beside(
+    chip: Chip, base: Placement, layers: Sequence[Stage], demands: Sequence[Demand], residents: Sequence[int]
+) -> tuple[int, list[int], int]:
+    """Copies of the backbone as without branches; a branch has those of the backbone's layer before it.
+
+    Also returns the chips in use and the tiles that all of it takes.
+    """
+    before, copies = next(iter(base.sites.values())).copies, []
+    for stage in layers:
+        site = base.sites.get(stage.name)
+        before = site.copies if site else before
+        copies.append(min(before, stage.windows))
+    whole = zip(demands, copies, residents, strict=True)
+    tiles = sum(layer_tiles(demand, count, chip.crossbars_per_tile) * there for demand, count, there in whole)
+    more = ceil_div(tiles, chip.file.chip.tiles) if chip.file.chip.count == "auto" else 0
+    return max(base.chips, more), copies, tiles
 
 
 def _settle(
@@ -247,24 +318,23 @@ def _settle(
 def _capacities(
     chip: Chip, stages: Sequence[Stage], homes: Mapping[str, str], sites: Mapping[str, Site],
     least: Mapping[tuple[str, int], int], sizes: Mapping[tuple[str, int], int],
-) -> dict[tuple[str, int], int]:  # fmt: skip
-    """Share the buffers of each layer's tiles: the least that runs, then what is left in proportion.
+) -> tuple[dict[tuple[str, int], int], tuple[str, ...]]:  # fmt: skip
+    """Share the buffers of each layer's tiles: the least that runs, then what is left in equal parts.
 
-    A pixel is stored in every group of tiles whose windows read it: at most one group per kernel tap.
+    A pixel is stored in every group of tiles whose windows read it. Also returns what is short.
     """
     capacities: dict[tuple[str, int], int] = {}
+    shortages = []
     for home, site in sites.items():
         keys = [(s.name, at) for s in stages if homes[s.name] == home for at in range(len(s.edges))]
-        layer = site.stage.layer
-        taps = layer.kernel[0] * layer.kernel[1] if layer else 1
-        there = site.tiles * chip.file.buffer.bytes // min(site.groups, taps)
+        there = site.tiles * chip.file.buffer.bytes // min(site.groups, _readers(site.stage))
         needed = sum(least[key] * sizes[key] for key in keys)
         for key in keys:
             spare = max(0, there - needed) // len(keys) // sizes[key] if sizes[key] else least[key]
             capacities[key] = least[key] + spare
-        if needed > there and not chip.file.mapping.spread_buffers:
-            raise DoesNotFit(Fault(chip.origin, _too_small(home, needed, there), "buffer.bytes"))
-    return capacities
+        if needed > there:
+            shortages.append(_too_small(home, needed, there))
+    return capacities, tuple(shortages)
 
 
 def _too_small(layer: str, needed: int, there: int) -> str:

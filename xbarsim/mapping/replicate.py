@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from xbarsim.units import ceil_div
 
@@ -18,8 +19,10 @@ class Demand:
     """Time between two windows on one copy."""
     crossbars: int
     """Crossbars of one copy."""
-    least_tiles: int
-    """Tiles that the layer's buffers need, however few crossbars it has."""
+    buffer_tiles: Fraction = Fraction(0)
+    """Tiles whose buffers hold, once, what the layer's windows need."""
+    readers: int = 1
+    """Most groups of tiles that read one pixel, each with its own copy of it: one per kernel tap."""
     fixed: bool = False
     """Never copied."""
 
@@ -71,6 +74,6 @@ def tiles_of(demands: Sequence[Demand], copies: Sequence[int], per_tile: int) ->
 
 def layer_tiles(demand: Demand, copies: int, per_tile: int) -> int:
     """Tiles of one layer: a tile belongs to one layer, and holds whole copies if it can hold one."""
-    together = per_tile // demand.crossbars
-    whole, parts = ceil_div(copies, max(1, min(together, copies))), copies * ceil_div(demand.crossbars, per_tile)
-    return max(whole if together else parts, demand.least_tiles)
+    groups = ceil_div(copies, max(1, min(per_tile // demand.crossbars, copies)))
+    held = demand.buffer_tiles * min(groups, demand.readers)
+    return max(groups * ceil_div(demand.crossbars, per_tile), ceil_div(held.numerator, held.denominator))

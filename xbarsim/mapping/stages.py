@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xbarsim.errors import Fault, InputError
-from xbarsim.mapping.windows import Sliding, pointwise, whole
+from xbarsim.mapping.windows import Sliding, interpolated, pointwise, whole
 from xbarsim.network import Layer, Network, Node
 from xbarsim.network.graph import matmul_macs
 
-FUSED = {"batch_norm", "relu", "relu6", "gelu", "sigmoid", "tanh", "hard_swish"}
+FUSED = {"batch_norm", "scale", "relu", "relu6", "gelu", "sigmoid", "tanh", "hard_swish"}
 """Element-wise operations that a stage applies to its own output."""
 
 TRANSPARENT = {"flatten", "concat", "identity"}
@@ -86,6 +86,9 @@ class _Builder:
             else:
                 self.stages[node.name] = self._stage(node)
                 self.sources[node.name] = (node.name,)
+        last = self.network.nodes[-1]
+        if len(self.sources[last.name]) > 1:  # the output itself is put together from several stages
+            self.stages[last.name] = self._stage(last)
         if not self.stages:
             raise InputError(Fault(self.network.source, "the network computes nothing"))
         return tuple(self.stages.values())
@@ -110,10 +113,12 @@ class _Builder:
 
     def _edges(self, node: Node, layer: Layer | None, position: int, name: str) -> list[Edge]:
         """One edge per source behind input ``position``."""
-        edges = []
+        edges, shape = [], self.shapes[name]
         for source in self.sources[name]:
             channels, hw = self._tokens(source)
-            sliding = self._sliding(node, layer, position, self.shapes[name], hw)
+            if hw[0] * hw[1] == shape[1] * shape[2]:  # the same pixels in the same order, as token sequences are
+                hw = shape[1:]
+            sliding = self._sliding(node, layer, position, shape, hw)
             edges.append(Edge(source, sliding, channels))
         return edges
 
@@ -135,7 +140,9 @@ class _Builder:
             return whole(hw, out)
         if layer is not None:
             return Sliding(layer.in_hw, layer.out_hw, layer.kernel, layer.stride, layer.padding, layer.dilation)
+        if node.op == "upsample":
+            return interpolated(hw, out)
         if node.op in POOLS:
-            kernel, stride, padding = (node.attrs[key] for key in ("kernel", "stride", "padding"))
-            return Sliding(hw, out, kernel, stride, padding)  # type: ignore[arg-type]
+            pairs = (node.attrs[key] for key in ("kernel", "stride", "padding", "dilation"))
+            return Sliding(hw, out, *pairs)  # type: ignore[arg-type]
         return pointwise(hw) if hw == out else whole(hw, out)

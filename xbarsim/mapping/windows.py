@@ -29,6 +29,13 @@ class Sliding:
     stride: Pair = (1, 1)
     padding: Pair = (0, 0)
     dilation: Pair = (1, 1)
+    interpolates: bool = False
+    """Windows lie between pixels: bilinear interpolation to a larger image."""
+
+
+def interpolated(hw: Pair, out: Pair) -> Sliding:
+    """Every window reads the four pixels about its place, pixel centres evenly spread over the image."""
+    return Sliding(hw, out, (2, 2), interpolates=True)
 
 
 def pointwise(hw: Pair) -> Sliding:
@@ -53,10 +60,16 @@ def _reach(size: int, out: int, kernel: int, stride: int, padding: int, dilation
     return first, last
 
 
+def _between(size: int, out: int) -> tuple[Ints, Ints]:
+    """First and last coordinate of the two about each of ``out`` places, at the edges only one."""
+    first = (np.arange(out) * 2 * size + size - out) // (2 * out)
+    return np.maximum(first, 0), np.minimum(first + 1, size - 1)
+
+
 def tables(sliding: Sliding) -> tuple[Ints, Ints]:
     """Return (need, release), one entry per window, in tokens of one image."""
     axes = [
-        _reach(*args)
+        _between(*args[:2]) if sliding.interpolates else _reach(*args)
         for args in zip(
             sliding.in_hw, sliding.out_hw, sliding.kernel, sliding.stride, sliding.padding, sliding.dilation,
             strict=True,

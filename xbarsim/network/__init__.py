@@ -2,12 +2,14 @@
 
 from xbarsim.network.graph import Entry, Layer, Node, build_graph, derive_layers, matmul_macs
 from xbarsim.network.load import load_network
-from xbarsim.network.masks import Mask
+from xbarsim.network.masks import Coding, Geometry, Mask
 from xbarsim.network.network import Network, Samples, Task
 from xbarsim.network.quantiser import Quantiser
 
 __all__ = [
+    "Coding",
     "Entry",
+    "Geometry",
     "Layer",
     "Mask",
     "Network",

@@ -3,8 +3,11 @@
 ``manifest.json``, ``graph.json``, ``backbone.safetensors``, ``tasks/TASK.safetensors`` and, where the
 bundle brings data, ``samples/TASK.safetensors``. In a task's file stand the tensors
 ``METHOD/state/NAME`` (normalisation, biases, input scales and head by state-dict name),
-``METHOD/weights/LAYER`` (fine-tuned float weights) and the masks under the keys that the manifest
-states. Everything is checked before anything is used; see :mod:`xbarsim.network.validation`.
+``METHOD/weights/LAYER`` (weights of the task's own, floats or integers) and the masks under the keys
+that the manifest states. What the tasks of a method share stands in ``shared/METHOD.safetensors``:
+owners of weights or columns and ``weights/LAYER``; a method with branches beside the backbone brings
+``graphs/METHOD.json``. Everything is checked before anything is used; see
+:mod:`xbarsim.network.validation` and :mod:`xbarsim.network.validation_tasks`.
 """
 
 from __future__ import annotations
@@ -20,18 +23,18 @@ from numpy.typing import NDArray
 from xbarsim.errors import Fault, InputError
 from xbarsim.network.graph import NAME, Entry, GraphError, Layer, Node, build_graph, derive_layers
 from xbarsim.network.manifest import GraphFile, Manifest, TaskInfo, check_version, read_json
-from xbarsim.network.masks import Mask
+from xbarsim.network.masks import Coding, Geometry, Mask
 from xbarsim.network.network import Network, Samples, Tensors
-from xbarsim.network.quantiser import Quantiser, integer_type
+from xbarsim.network.quantiser import Quantiser
 from xbarsim.network.tensors import TensorFile, open_tensors
 from xbarsim.network.validation import (
     Parts,
     check_backbone,
     check_manifest,
     check_samples,
-    check_task,
     parameter_shape,
 )
+from xbarsim.network.validation_tasks import check_shared, check_task
 
 
 @dataclass(frozen=True)
@@ -51,16 +54,23 @@ class BundleStore:
     layers: Mapping[str, Layer]
     backbone: TensorFile
     tasks: Mapping[str, TaskFiles]
+    together: Mapping[str, TensorFile]
+    """What the tasks of a method share, by method."""
+    graphs: Mapping[str, tuple[Node, ...]]
+    """Graphs with branches, by method."""
 
     def integers(self, layer: Layer, bits: int) -> NDArray[np.signedinteger]:
         """Backbone integers ``(c_out, rows)``."""
-        weights = self.backbone.get(f"{layer.name}.weight")
-        return _unrolled(self.quantiser(layer, bits, "", ""), weights)
+        return self.quantiser(layer, bits, "", "").held(self.backbone.get(f"{layer.name}.weight"))
 
     def quantiser(self, layer: Layer, bits: int, task: str, method: str) -> Quantiser:
-        """The task's quantiser of the layer where it has one, or else the backbone's."""
-        own = self.tasks[task].info.methods[method].quantisers if task else {}
-        return own.get(layer.name, self.manifest.quantisers[layer.name]).quantiser()
+        """The task's quantiser of the layer where it has one, or else the method's or the backbone's."""
+        known = dict(self.manifest.quantisers)
+        if method in self.manifest.shared:
+            known |= self.manifest.shared[method].quantisers
+        if task:
+            known |= self.tasks[task].info.methods[method].quantisers
+        return known[layer.name].quantiser()
 
     def state(self, task: str, method: str) -> Tensors:
         """Parameters by state-dict name; of the backbone all but the crossbar weights."""
@@ -74,10 +84,43 @@ class BundleStore:
         """The mask as it was learned, whatever rows are wanted."""
         files = self.tasks[task]
         info = files.info.methods[method].masks.get(layer.name)
-        if info is None:
+        return info.mask(files.tensors.get(info.key)) if info else None
+
+    def units(self, task: str, method: str, layer: Layer, geometry: Geometry) -> Mask | None:
+        """The mask as it was learned, whatever crossbars are wanted."""
+        files = self.tasks[task]
+        info = files.info.methods[method].units.get(layer.name)
+        return info.mask(files.tensors.get(info.key)) if info else None
+
+    def owners(self, method: str, layer: Layer, rows: int | None, aligned: bool) -> Mask | None:
+        """Owners as they were learned, whatever rows are wanted."""
+        shared = self.manifest.shared.get(method)
+        info = shared.owners.get(layer.name) if shared else None
+        return info.mask(self.together[method].get(info.key)) if info else None
+
+    def shared(self, method: str, layer: Layer, bits: int) -> NDArray[np.signedinteger] | None:
+        """Resident weights of a method that are not the backbone's."""
+        shared = self.manifest.shared.get(method)
+        if shared is None or layer.name not in shared.weights:
             return None
-        values = files.tensors.get(info.key)
-        return Mask(info.kind, info.granularity, values, info.rows, info.row_order, info.kernel_aligned)
+        return self.quantiser(layer, bits, "", method).held(self.together[method].get(f"weights/{layer.name}"))
+
+    def tensors(self, task: str, method: str) -> Mapping[str, Coding | None]:
+        """Masks and weights of one task, and of all tasks of the method."""
+        info, shared = self.tasks[task].info.methods[method], self.manifest.shared.get(method)
+        found: dict[str, Coding | None] = {}
+        for role, masks in (("masks", info.masks), ("units", info.units), ("owners", shared.owners if shared else {})):
+            found |= {f"{role}/{layer}": mask.coding for layer, mask in masks.items()}
+        found |= {f"weights/{layer}": None for layer in info.weights}
+        return found | {f"shared/{layer}": None for layer in (shared.weights if shared else ())}
+
+    def graph(self, method: str) -> tuple[Node, ...] | None:
+        """The graph with a method's branches."""
+        return self.graphs.get(method)
+
+    def extended(self, layers: Mapping[str, Layer], nodes: tuple[Node, ...]) -> BundleStore:
+        """Every tensor is found by name: nothing changes."""
+        return self
 
     def weights(self, task: str, method: str, layer: Layer, bits: int) -> NDArray[np.signedinteger] | None:
         """The task's own head and fine-tuned weights, quantised."""
@@ -88,7 +131,7 @@ class BundleStore:
             key = f"{method}/weights/{layer.name}"
         else:
             return None
-        return _unrolled(self.quantiser(layer, bits, task, method), files.tensors.get(key))
+        return self.quantiser(layer, bits, task, method).held(files.tensors.get(key))
 
     def accuracy(self, task: str, method: str) -> Mapping[str, float] | None:
         """Accuracies from the manifest."""
@@ -103,11 +146,6 @@ class BundleStore:
         return Samples(inputs, files.samples.get("labels").astype(np.int64), files.info.samples.split)
 
 
-def _unrolled(quantiser: Quantiser, weights: NDArray[np.floating]) -> NDArray[np.signedinteger]:
-    integers = quantiser.integers(weights).reshape(len(weights), -1)
-    return integers.astype(integer_type(quantiser.bits))
-
-
 def read_bundle(path: Path) -> Network:
     """Read and check a bundle; raises :class:`InputError` with every fault, its file and its place."""
     if not path.is_dir():
@@ -119,19 +157,41 @@ def read_bundle(path: Path) -> Network:
     backbone = _gathered(faults, open_tensors, path / "backbone.safetensors")
     if manifest is None or nodes is None or backbone is None:
         raise InputError(faults)
-    parts = Parts(path, manifest, nodes, derive_layers(nodes))
+    graphs, together = _methods(faults, path, manifest)
+    parts = Parts(path, manifest, nodes, derive_layers(nodes), graphs, backbone)
     faults += check_manifest(parts)
     faults += check_backbone(parts, backbone)
+    for method, file in together.items():
+        faults += check_shared(parts, method, file)
     tasks = {}
     for name, info in manifest.tasks.items():
         files = _gathered(faults, _task_files, path, name, info) if NAME.fullmatch(name) else None
         if files:
             tasks[name] = files
-            faults += check_task(parts, name, files.tensors)
+            faults += check_task(parts, name, files.tensors, together)
             faults += check_samples(parts, info, files.samples) if files.samples else []
     if faults:
         raise InputError(faults)
-    return _network(path, nodes, BundleStore(manifest, parts.layers, backbone, tasks))
+    return _network(path, nodes, BundleStore(manifest, parts.layers, backbone, tasks, together, graphs))
+
+
+def _methods(
+    faults: list[Fault], path: Path, manifest: Manifest
+) -> tuple[dict[str, tuple[Node, ...]], dict[str, TensorFile]]:
+    """Read the graphs and the tensors that the tasks of a method share."""
+    graphs, together = {}, {}
+    for method, shared in manifest.shared.items():
+        if not NAME.fullmatch(method):
+            faults.append(Fault(str(path / "manifest.json"), f"{method!r} is not a name", "shared"))
+            continue
+        nodes = _gathered(faults, _read_graph, path / "graphs" / f"{method}.json") if shared.graph else None
+        if nodes:
+            graphs[method] = nodes
+        file = path / "shared" / f"{method}.safetensors"
+        held = _gathered(faults, open_tensors, file) if shared.owners or shared.weights else None
+        if held:
+            together[method] = held
+    return graphs, together
 
 
 Part = TypeVar("Part")
@@ -183,7 +243,9 @@ def _task_files(path: Path, name: str, info: TaskInfo) -> TaskFiles:
 def _network(path: Path, nodes: tuple[Node, ...], store: BundleStore) -> Network:
     manifest = store.manifest
     methods = [method for task in manifest.tasks.values() for method in task.methods.values()]
-    rows = {mask.rows for method in methods for mask in method.masks.values() if mask.rows}
+    masks = [mask for method in methods for mask in (*method.masks.values(), *method.units.values())]
+    rows = {mask.rows for mask in masks if mask.rows}
+    aligned = {mask.kernel_aligned for method in methods for mask in method.masks.values() if mask.rows}
     return Network(
         name=manifest.name,
         nodes=nodes,
@@ -192,6 +254,7 @@ def _network(path: Path, nodes: tuple[Node, ...], store: BundleStore) -> Network
         input_bits=manifest.input_bits,
         synthetic=False,
         mask_rows=rows.pop() if rows else None,
+        mask_aligned=any(aligned),
         source=str(path),
         fingerprint=manifest.fingerprint,
         task_info={name: (task.classes, tuple(task.methods)) for name, task in manifest.tasks.items()},

@@ -27,10 +27,12 @@ from xbarsim.network.manifest import (
     NodeInfo,
     Quantisation,
     SamplesInfo,
+    SharedInfo,
     TaskInfo,
 )
 from xbarsim.network.masks import Mask
 from xbarsim.network.network import Network
+from xbarsim.network.ops import OPS
 from xbarsim.network.quantiser import Quantiser
 from xbarsim.network.tensors import fingerprint, write_tensors
 from xbarsim.network.validation import parameter_shape
@@ -47,11 +49,27 @@ class MethodContent:
     masks: Mapping[str, Mask] = field(default_factory=dict)
     """By layer."""
     weights: Arrays = field(default_factory=dict)
-    """Float weights by layer, the head apart, in the shape of the state dict."""
+    """Weights by layer, the head apart, in the shape of the state dict: floats, or integers of the quantiser."""
     quantisers: Mapping[str, Quantiser] = field(default_factory=dict)
     """By layer: of the head and of the layers in ``weights``."""
     accuracy: Mapping[str, float] | None = None
     """By kind, from 0 to 1."""
+    units: Mapping[str, Mask] = field(default_factory=dict)
+    """By layer: which crossbars or PEs are rewritten."""
+
+
+@dataclass(frozen=True)
+class SharedContent:
+    """What the tasks of one method share."""
+
+    owners: Mapping[str, Mask] = field(default_factory=dict)
+    """By layer."""
+    weights: Arrays = field(default_factory=dict)
+    """Resident weights by layer, where they are not the backbone's."""
+    quantisers: Mapping[str, Quantiser] = field(default_factory=dict)
+    """By layer beside the backbone."""
+    entries: Sequence[Entry] = ()
+    """The graph with branches; empty for methods without."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +110,8 @@ class BundleContent:
     tasks: Mapping[str, TaskContent]
     weight_bits: int = 8
     input_bits: int = 8
+    shared: Mapping[str, SharedContent] = field(default_factory=dict)
+    """By method."""
 
 
 def write_bundle(path: Path, content: BundleContent, *, overwrite: bool = False) -> Network:
@@ -147,10 +167,23 @@ def _write_files(folder: Path, content: BundleContent) -> None:
             (folder / "samples").mkdir(exist_ok=True)
             arrays = {"inputs": task.samples.inputs, "labels": task.samples.labels}
             write_tensors(folder / "samples" / f"{name}.safetensors", arrays)
+    for method, shared in content.shared.items():
+        _write_shared(folder, method, shared)
+
+
+def _write_shared(folder: Path, method: str, shared: SharedContent) -> None:
+    if shared.entries:
+        (folder / "graphs").mkdir(exist_ok=True)
+        _write_json(folder / "graphs" / f"{method}.json", _graph(build_graph(shared.entries)))
+    tensors = {f"owners/{layer}": mask.values for layer, mask in shared.owners.items()}
+    tensors |= {f"weights/{layer}": array for layer, array in shared.weights.items()}
+    if tensors:
+        (folder / "shared").mkdir(exist_ok=True)
+        write_tensors(folder / "shared" / f"{method}.safetensors", tensors)
 
 
 def _write_json(path: Path, value: GraphFile | Manifest) -> None:
-    text = json.dumps(value.model_dump(mode="json"), indent=1, allow_nan=False)
+    text = json.dumps(value.model_dump(mode="json", exclude_defaults=True), indent=1, allow_nan=False)
     path.write_text(text + "\n", "utf-8")
 
 
@@ -161,7 +194,7 @@ def _graph(nodes: Sequence[Node]) -> GraphFile:
             name=node.name,
             op=node.op,
             inputs=list(node.inputs),
-            attrs={key: value for key, value in node.attrs.items() if value is not None},
+            attrs={key: node.attrs[key] for key in OPS[node.op].attrs if node.attrs[key] is not None},
             parameters={role: list(parameter_shape(node, role, layers)) for role in node.parameters},
             shape=list(node.shape),
         )
@@ -181,6 +214,15 @@ def _manifest(content: BundleContent) -> Manifest:
         input_bits=content.input_bits,
         quantisers=_described(content.quantisers),
         tasks={name: _task_info(task) for name, task in content.tasks.items()},
+        shared={
+            method: SharedInfo(
+                graph=bool(shared.entries),
+                owners={layer: MaskInfo.of(mask, f"owners/{layer}") for layer, mask in shared.owners.items()},
+                weights=list(shared.weights),
+                quantisers=_described(shared.quantisers),
+            )
+            for method, shared in content.shared.items()
+        },
     )
 
 
@@ -198,19 +240,9 @@ def _task_info(task: TaskContent) -> TaskInfo:
 
 
 def _method_info(name: str, method: MethodContent) -> MethodInfo:
-    masks = {
-        layer: MaskInfo(
-            kind=mask.kind,
-            granularity=mask.granularity,
-            rows=mask.rows,
-            row_order=mask.row_order,
-            kernel_aligned=mask.kernel_aligned,
-            key=f"{name}/masks/{layer}",
-        )
-        for layer, mask in method.masks.items()
-    }
     return MethodInfo(
-        masks=masks,
+        masks={layer: MaskInfo.of(mask, f"{name}/masks/{layer}") for layer, mask in method.masks.items()},
+        units={layer: MaskInfo.of(mask, f"{name}/units/{layer}") for layer, mask in method.units.items()},
         weights=list(method.weights),
         quantisers=_described(method.quantisers),
         accuracy=dict(method.accuracy) if method.accuracy else None,
@@ -223,4 +255,5 @@ def _task_tensors(task: TaskContent) -> dict[str, NDArray[Any]]:
         tensors |= {f"{name}/state/{key}": array for key, array in method.state.items()}
         tensors |= {f"{name}/weights/{layer}": array for layer, array in method.weights.items()}
         tensors |= {f"{name}/masks/{layer}": mask.values for layer, mask in method.masks.items()}
+        tensors |= {f"{name}/units/{layer}": mask.values for layer, mask in method.units.items()}
     return tensors

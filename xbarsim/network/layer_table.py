@@ -29,6 +29,7 @@ from pydantic import Field
 
 from xbarsim.config import Document, Section, read_document
 from xbarsim.errors import Fault, InputError, did_you_mean
+from xbarsim.network.drawn import Synthetic
 from xbarsim.network.graph import Entry, GraphError, Node, build_graph, derive_layers
 from xbarsim.network.network import Network
 from xbarsim.network.ops import OPS
@@ -39,20 +40,6 @@ INPUT = "input"
 """Name of the input node of a layer table."""
 
 Size = Annotated[int, Field(ge=1, le=2**20)]
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Synthetic(Section):
-    """What is drawn for a network that has no weights."""
-
-    tasks: Annotated[int, Field(ge=0, le=1000)] = 0
-    """Number of tasks, named task1, task2 and so on."""
-    xbm_on: Share = 0.6
-    """Share of columns that an XBM mask leaves on."""
-    piggyback_on: Share = 0.8
-    """Share of weights that a Piggyback mask keeps."""
-    finetune_sigma: Annotated[float, Field(ge=0, le=2)] = 0.1
-    """Deviation of fine-tuned from backbone weights, in standard deviations of the weights."""
 
 
 class LayerTable(Section):
@@ -99,7 +86,8 @@ def read_layer_table(path: Path, *, seed: int = 0) -> Network:
         source=str(path),
         fingerprint=_fingerprint(document.digest, seed),
         task_info=dict.fromkeys(tasks, (classes, METHODS)),
-        store=SyntheticStore(seed, nodes, layers, tasks, drawn.xbm_on, drawn.piggyback_on, drawn.finetune_sigma),
+        store=SyntheticStore(seed, nodes, layers, tasks, drawn, len(layers)),
+        drawn=drawn.model_dump(),
     )
 
 

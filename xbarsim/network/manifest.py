@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from xbarsim.config import Place, Section, check
 from xbarsim.config.tree import Table, from_python
 from xbarsim.errors import Fault, InputError
+from xbarsim.network.masks import Coding, Mask
 from xbarsim.network.quantiser import LEAST_BITS, LEAST_SCALE, MOST_BITS, MOST_SCALE, Quantiser
 
 FORMAT: Literal["xbarsim.bundle"] = "xbarsim.bundle"
@@ -58,20 +60,59 @@ class Quantisation(Section):
 
 
 class MaskInfo(Section):
-    """What a mask's tensor means."""
+    """What a mask's tensor means; see :mod:`xbarsim.network.masks`."""
 
     kind: str
     """Values, such as ``binary``."""
     granularity: str
-    """``column`` or ``element``."""
+    """What one value covers: ``column``, ``element``, ``kernel``, ``crossbar`` or ``pe``."""
     rows: Count | None
-    """Crossbar height that a column mask was learned for."""
+    """Crossbar height that a mask of columns, crossbars or PEs was learned for."""
     row_order: str
     """Order in which kernels are unrolled."""
     kernel_aligned: bool
     """Row blocks hold whole 2-D kernels only."""
     key: str
-    """Name of the tensor in the task's file."""
+    """Name of the tensor in its file."""
+    bits: Annotated[int, Field(ge=1, le=16)] | None = None
+    """Bits stored per value of a soft, scale or shift mask; of a shift mask null: packed."""
+    levels: list[int] = []
+    """Exponents that a shift mask may hold, off apart, ascending."""
+    step: Positive | None = None
+    """What 1 stands for in a soft or scale mask."""
+    columns: Count | None = None
+    """Logical columns of a crossbar, of a mask of crossbars or PEs."""
+    crossbars: Count | None = None
+    """Crossbars of one unit, of a mask of crossbars (1) or PEs."""
+
+    @classmethod
+    def of(cls, mask: Mask, key: str) -> MaskInfo:
+        """Describe a mask whose tensor is called ``key``."""
+        return cls(
+            kind=mask.kind,
+            granularity=mask.granularity,
+            rows=mask.rows,
+            row_order=mask.row_order,
+            kernel_aligned=mask.kernel_aligned,
+            key=key,
+            bits=mask.bits,
+            levels=list(mask.levels),
+            step=mask.step,
+            columns=mask.columns,
+            crossbars=mask.crossbars,
+        )
+
+    def mask(self, values: NDArray[Any]) -> Mask:
+        """Return the mask that ``values`` are."""
+        return Mask(
+            self.kind, self.granularity, values, self.rows, self.row_order, self.kernel_aligned,
+            self.bits, tuple(self.levels), self.step, self.columns, self.crossbars,
+        )  # fmt: skip
+
+    @property
+    def coding(self) -> Coding:
+        """What the values mean."""
+        return Coding(self.kind, self.granularity, self.bits, tuple(self.levels), self.step)
 
 
 class MethodInfo(Section):
@@ -79,12 +120,27 @@ class MethodInfo(Section):
 
     masks: dict[str, MaskInfo]
     """By layer."""
+    units: dict[str, MaskInfo] = {}
+    """By layer: masks of crossbars or PEs whose weights are the task's own."""
     weights: list[str]
     """Layers, the head apart, whose weights differ from the backbone's."""
     quantisers: dict[str, Quantisation]
     """By layer, where the backbone's quantiser does not fit."""
     accuracy: dict[str, Share] | None = None
     """Measured on held-out samples, by kind: ``float``, ``quantised``."""
+
+
+class SharedInfo(Section):
+    """What the tasks of one adaption method share, in ``shared/METHOD.safetensors`` and ``graphs/METHOD.json``."""
+
+    graph: bool = False
+    """The method brings a graph of its own: the backbone's with branches beside it."""
+    owners: dict[str, MaskInfo] = {}
+    """By layer: which task owns each weight or column."""
+    weights: list[str] = []
+    """Layers whose resident weights are the method's own: those of all owners, or of branches."""
+    quantisers: dict[str, Quantisation] = {}
+    """By layer: of branches that the tasks share."""
 
 
 class SamplesInfo(Section):
@@ -128,6 +184,8 @@ class Manifest(Section):
     """By crossbar layer."""
     tasks: dict[str, TaskInfo]
     """By name, in order."""
+    shared: dict[str, SharedInfo] = {}
+    """By method, where its tasks share more than the backbone."""
 
 
 class NodeInfo(Section):

@@ -8,15 +8,15 @@ parameters: from a bundle (:mod:`xbarsim.network.bundle`) or drawn from a seed
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xbarsim.errors import Fault, InputError, did_you_mean
-from xbarsim.network.graph import Layer, Node
-from xbarsim.network.masks import Mask
+from xbarsim.network.graph import Layer, Node, derive_layers
+from xbarsim.network.masks import Coding, Geometry, Mask
 from xbarsim.network.ops import Shape, text
 from xbarsim.network.quantiser import Quantiser
 
@@ -51,8 +51,26 @@ class Store(Protocol):
     def mask(self, task: str, method: str, layer: Layer, rows: int | None, aligned: bool) -> Mask | None:
         """Mask of the layer, or nothing where the layer is not masked."""
 
+    def units(self, task: str, method: str, layer: Layer, geometry: Geometry) -> Mask | None:
+        """Mask of the crossbars or PEs whose weights are the task's own, or nothing."""
+
     def weights(self, task: str, method: str, layer: Layer, bits: int) -> NDArray[np.signedinteger] | None:
         """Integers ``(c_out, rows)`` where they differ from the backbone's, else nothing."""
+
+    def owners(self, method: str, layer: Layer, rows: int | None, aligned: bool) -> Mask | None:
+        """Which task owns each weight or column, or nothing."""
+
+    def shared(self, method: str, layer: Layer, bits: int) -> NDArray[np.signedinteger] | None:
+        """Integers that stay for all tasks of a method where they are not the backbone's, else nothing."""
+
+    def tensors(self, task: str, method: str) -> Mapping[str, Coding | None]:
+        """What there is for a task and method; see :attr:`Task.tensors`."""
+
+    def graph(self, method: str) -> tuple[Node, ...] | None:
+        """The graph that a method brings, with its branches, or nothing."""
+
+    def extended(self, layers: Mapping[str, Layer], nodes: tuple[Node, ...]) -> Store:
+        """The same store for a graph with branches."""
 
     def accuracy(self, task: str, method: str) -> Mapping[str, float] | None:
         """Measured accuracies by kind (``float``, ``quantised``), each from 0 to 1."""
@@ -85,6 +103,14 @@ class Network:
     task_info: Mapping[str, tuple[int, tuple[str, ...]]]
     """Number of classes and methods of every task."""
     store: Store
+    drawn: Mapping[str, Any] = field(default_factory=dict)
+    """What a layer table says under ``synthetic``."""
+    base: Network | None = None
+    """The network without branches, of one that a method has extended."""
+    mask_aligned: bool = False
+    """Whether the column masks were learned for row blocks that end with a whole kernel."""
+    seed: int = 0
+    """Draws what the network does not bring: of a layer table everything, else masks of another height."""
 
     @property
     def tasks(self) -> dict[str, Task]:
@@ -99,6 +125,15 @@ class Network:
             raise InputError(Fault(self.source, message))
         return Task(name, *self.task_info[name], self)
 
+    def extended(self, nodes: tuple[Node, ...]) -> Network:
+        """Return the network with branches: ``nodes`` are its own with further ones among them."""
+        layers = derive_layers(nodes)
+        return replace(self, nodes=nodes, layers=layers, store=self.store.extended(layers, nodes), base=self)
+
+    def branch(self, layer: str) -> bool:
+        """Whether a crossbar layer stands beside the backbone."""
+        return self.base is not None and layer not in self.base.layers
+
     @property
     def head(self) -> Layer | None:
         """The classifier of the backbone, or nothing if the network ends in features."""
@@ -111,6 +146,15 @@ class Network:
         otherwise. Up to 8 bits are ``int8``, up to 16 ``int16``.
         """
         return self.store.integers(self.layer(layer), self.width(bits))
+
+    def shared(self, method: str, layer: str, bits: int | None = None) -> NDArray[np.signedinteger]:
+        """Return the integers ``(c_out, rows)`` that stay for all tasks of ``method``."""
+        own = self.store.shared(method, self.layer(layer), self.width(bits))
+        return self.integers(layer, bits) if own is None else own
+
+    def owners(self, method: str, layer: str, rows: int | None = None, kernel_aligned: bool = False) -> Mask | None:
+        """Return which task owns each weight or column: 0 the backbone, k the k-th task."""
+        return self.store.owners(method, self.layer(layer), rows, kernel_aligned)
 
     def quantiser(self, layer: str, bits: int | None = None) -> Quantiser:
         """Return the backbone's quantiser of one layer."""
@@ -175,6 +219,20 @@ class Task:
         raise InputError(Fault(self.network.source, message, f"tasks.{self.name}.methods.{method}"))
 
     @property
+    def number(self) -> int:
+        """The task's number as an owner: 1 for the first, 0 is the backbone."""
+        return list(self.network.task_info).index(self.name) + 1
+
+    def tensors(self, method: str) -> Mapping[str, Coding | None]:
+        """Return the masks and weights that the task has for ``method``, by role and layer.
+
+        ``masks/LAYER``, ``units/LAYER`` and ``weights/LAYER`` are its own, ``owners/LAYER`` and
+        ``shared/LAYER`` those of all tasks of the method. Masks come with the coding of their values.
+        """
+        self.needs(method)
+        return self.network.store.tensors(self.name, method)
+
+    @property
     def head_layer(self) -> Layer | None:
         """The network's head with as many columns as the task has classes."""
         head = self.network.head
@@ -189,6 +247,14 @@ class Task:
         """
         self.needs(method)
         return self.network.store.mask(self.name, method, self._layer(layer), rows, kernel_aligned)
+
+    def units(self, method: str, layer: str, wanted: Geometry | None = None) -> Mask | None:
+        """Return the mask of crossbars or PEs whose weights are the task's own, or ``None``.
+
+        ``wanted`` says what crossbars synthetic masks are drawn for.
+        """
+        self.needs(method)
+        return self.network.store.units(self.name, method, self._layer(layer), wanted or Geometry())
 
     def weights(self, method: str, layer: str, bits: int | None = None) -> NDArray[np.signedinteger] | None:
         """Return the task's integers ``(c_out, rows)``, or ``None`` where the backbone's are kept.

@@ -176,6 +176,21 @@ def _identity(shapes: list[Shape], attrs: Mapping[str, object]) -> Shape:
     return int(out), height, width  # type: ignore[call-overload]
 
 
+def _upsample(shapes: list[Shape], attrs: Mapping[str, object]) -> Shape:
+    channels, height, width = shapes[0]
+    size: Pair = attrs["size"]  # type: ignore[assignment]
+    if size[0] < height or size[1] < width:
+        raise ShapeError("size", f"{size[0]}x{size[1]} is smaller than the {height}x{width} coming in")
+    return channels, *size
+
+
+def _scale(shapes: list[Shape], attrs: Mapping[str, object]) -> Shape:
+    groups = attrs["groups"]
+    if groups is not None and shapes[0][0] % int(groups):  # type: ignore[call-overload]
+        raise ShapeError("groups", f"{shapes[0][0]} channels do not divide into {groups} groups")
+    return shapes[0]
+
+
 def text(shape: Shape) -> str:
     """Return a shape as ``64x56x56``."""
     return "x".join(map(str, shape))
@@ -212,6 +227,8 @@ OPS: Mapping[str, Op] = {
     "softmax": Op(_softmax, {"heads": _HEADS}),
     "batch_norm": Op(_same, _EPS, parameters=("weight", "bias", "running_mean", "running_var")),
     "layer_norm": Op(_same, _EPS, parameters=("weight", "bias")),
+    "scale": Op(_scale, {"groups": Attr("int", optional=True)}, parameters=("weight",)),
+    "upsample": Op(_upsample, {"size": Attr("pair")}),
     "matmul": Op(_matmul, {"transpose_b": Attr("bool", False), "heads": _HEADS}, inputs=(2, 2)),
     "flatten": Op(_flatten, {"tokens": Attr("bool", False)}),
     "identity": Op(_identity, {"out": Attr("int", optional=True)}),
@@ -224,7 +241,9 @@ scores ``(heads*T, T, 1)``; of scores and values it gives ``(D, T, 1)``. ``flatt
 keeps the channels as the width of a token. ``identity`` with ``out`` adds channels of zeros, half of
 them (rounded down) in front: the parameter-free shortcut of ResNet-20. Pools drop the windows that
 do not fit; pooling strides default to the kernel, and average pools count padding as zeros.
-``batch_norm`` and ``layer_norm`` (over the channels) add ``eps`` to the variance.
+``batch_norm`` and ``layer_norm`` (over the channels) add ``eps`` to the variance. ``scale`` multiplies
+every channel, or every one of ``groups`` equal runs of channels, by a factor. ``upsample`` interpolates
+bilinearly to ``size`` (height, width), as PyTorch does without aligned corners.
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,12 @@ class Quantiser:
         quotient = np.asarray(weights, np.float64) / self._steps(np.ndim(weights))
         limit = 2 ** (self.bits - 1)
         return np.clip(np.rint(quotient), -limit, limit - 1).astype(np.int32)
+
+    def held(self, weights: NDArray[Any]) -> NDArray[np.signedinteger]:
+        """Return stored weights as they stand in crossbars, ``(c_out, rows)``: floats are quantised, integers kept."""
+        flat = weights.reshape(len(weights), -1)
+        integers = flat if flat.dtype.kind == "i" else self.integers(flat)
+        return integers.astype(integer_type(self.bits))
 
     def values(self, integers: NDArray[np.integer]) -> NDArray[np.float32]:
         """Return the weights that ``integers`` stand for, output channels along axis 0."""

@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import fsum
 
+import numpy as np
 import pandas as pd
 
 from xbarsim.adaptions import Change
 from xbarsim.chip import Chip
 from xbarsim.chip.prices import Action, Standing, prices, standing
 from xbarsim.dataflow import Dataflow
+from xbarsim.dataflow.draft import scaled
 
-COLUMNS = ["phase", "entry", "task", "layer", "component", "action", "count", "energy_pj"]
-"""Columns of the ledger. ``phase``: install, switch, inference; ``entry``: position in the scenario."""
+COLUMNS = ["phase", "entry", "task", "old", "layer", "component", "action", "count", "energy_pj"]
+"""Columns of the ledger. ``phase``: install, switch, inference; ``entry``: number of the entry as the scenario
+is written; ``old``: the task before, of a switch."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Row:
     phase: str
     entry: int
     task: str
+    old: str
     layer: str
     component: str
     action: str
@@ -76,6 +80,7 @@ class Span:
     phase: str
     entry: int
     task: str
+    old: str
     duration_ps: int
 
 
@@ -85,18 +90,20 @@ def keep_ledger(chip: Chip, chips: int, dataflow: Dataflow, installed: Change, s
     rows: list[Row] = []
     missing: dict[str, None] = {}
 
-    def enter(phase: str, entry: int, task: str, layer: str, counts: Mapping[Action, int]) -> None:
+    def enter(phase: str, entry: int, task: str, old: str, layer: str, counts: Mapping[Action, int]) -> None:
         for (component, action), count in counts.items():
             price = table[component, action]
             if price is None:
                 missing[f"energy of {component}.{action} is not published: it counts zero"] = None
-            rows.append(Row(phase, entry, task, layer, component, action, count, count * (price or 0.0)))
+            rows.append(Row(phase, entry, task, old, layer, component, action, count, count * (price or 0.0)))
 
-    for layer, counts in install_counts(installed).items():
-        enter("install", -1, "backbone", layer, counts)
+    for layer, counts in install_counts(installed, bool(chip.file.writer.verify)).items():
+        enter("install", -1, "backbone", "", layer, counts)
     for role in dataflow.roles.values():
-        for entry, counts in enumerate(role.counts):
-            enter(role.phase, entry, dataflow.entries[entry].task, role.layer, counts)
+        for at, (step, counts) in enumerate(zip(dataflow.steps, role.counts, strict=True)):
+            moment = dataflow.moments[at] if role.phase == "switch" else None
+            old = moment.change.old if moment else ""
+            enter(role.phase, step.leaf, step.entry.task, old, role.layer, scaled(counts, step.weight))
     for power in standing(chip):
         if power.mw is None:
             missing[f"leakage of {power.component} is not published: it counts zero"] = None
@@ -107,16 +114,16 @@ def keep_ledger(chip: Chip, chips: int, dataflow: Dataflow, installed: Change, s
 
 def _standing_row(power: Standing, chips: int, mw: float, span: Span) -> Row:
     count = power.instances * chips * span.duration_ps
-    return Row(span.phase, span.entry, span.task, "", power.component, power.kind, count, count / 1000 * mw)
+    return Row(span.phase, span.entry, span.task, span.old, "", power.component, power.kind, count, count / 1000 * mw)
 
 
-def install_counts(installed: Change) -> dict[str, Counter[Action]]:
+def install_counts(installed: Change, verify: bool) -> dict[str, Counter[Action]]:
     """Cells written at installation by layer and (old level, new level), all copies and resident heads."""
     counts: dict[str, Counter[Action]] = {}
     for change in installed.layers:
         into = counts.setdefault(change.site.name, Counter())
-        for old in range(change.histogram.shape[0]):
-            for new in range(change.histogram.shape[1]):
-                if change.histogram[old, new]:
-                    into["cell", f"write {old}>{new}"] += int(change.histogram[old, new]) * change.site.copies
+        for old, new in zip(*np.nonzero(change.attempts), strict=True):
+            into["cell", f"write {old}>{new}"] += int(change.attempts[old, new]) * change.site.copies
+        if verify:
+            into["cell", "verify"] += int(change.attempts.sum()) * change.site.copies
     return counts

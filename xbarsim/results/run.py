@@ -13,66 +13,26 @@ import numpy as np
 import pandas as pd
 
 from xbarsim.adaptions import Adaption, Change, Stored, install, stored
-from xbarsim.dataflow import Dataflow, Moment
+from xbarsim.adaptions.owned import cells_by_owner
+from xbarsim.dataflow import Dataflow
 from xbarsim.engine.times import Times
-from xbarsim.errors import Deadlock, XbarsimError
+from xbarsim.errors import Deadlock
 from xbarsim.mapping import Placement
-from xbarsim.results.ledger import Ledger, Span, keep_ledger
+from xbarsim.mapping.fit_cost import fit_cost, masks_of, remarks
+from xbarsim.results.ledger import Ledger, keep_ledger
+from xbarsim.results.lifetime import lifetime
+from xbarsim.results.moments import Inferences, Moments, Switched
 from xbarsim.results.wear import Wear, wear_of
 from xbarsim.units import ceil_div, ns, rounding_error
 
 SCHEMA = "xbarsim.run/1"
 
-
-@dataclass(frozen=True)
-class Inferences:
-    """One entry of the scenario."""
-
-    task: str
-    inferences: int
-    first_latency_ps: int
-    """From the first start of the entry to the output of its first inference."""
-    span_ps: int
-    """From the first to the last output."""
-    energy_pj: float
-
-    def to_json(self) -> dict[str, Any]:
-        """The row of ``tasks``."""
-        more = self.inferences - 1
-        return {
-            "task": self.task,
-            "inferences": self.inferences,
-            "first_latency_ns": ns(self.first_latency_ps),
-            "interval_ns": _exact_ns(self.span_ps, more) if more else None,
-            "energy_per_inference_pj": self.energy_pj / self.inferences,
-        }
-
-
-@dataclass(frozen=True, eq=False)
-class Switched:
-    """One task switch of the scenario."""
-
-    moment: Moment
-    latency_ps: int
-    energy_pj: float
-    pulses: int
-
-    def to_json(self) -> dict[str, Any]:
-        """The row of ``switches``; ``*_bits`` is what the new task keeps, ``moved`` what travelled."""
-        change = self.moment.change
-        copies = [(layer, layer.site.copies) for layer in change.layers]
-        return {
-            "from": change.old,
-            "to": change.new,
-            "latency_ns": ns(self.latency_ps),
-            "energy_pj": self.energy_pj,
-            "cells_written": change.cells_written,
-            "pulses": self.pulses,
-            **asdict(self.moment.needs),
-            "weights_touched": sum(layer.weights_touched for layer, _ in copies),
-            "codes_changed": sum(layer.codes_changed for layer, _ in copies),
-            "moved": asdict(self.moment.moved),
-        }
+ACTIVITY_NOTES = {
+    "default": "activity default: every row in use is driven in every read, whatever the input",
+    "data": "activity data: a row whose input digit is 0 is not driven and its cells draw nothing, as in the held-out "
+    "samples of each task; conversions and times are as with every row driven",
+}
+"""What the counts of row drives and cell reads assume."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,11 +55,29 @@ class Run:
     plan_seconds: float
     engine_seconds: float
     assumptions: tuple[str, ...]
+    barrier_ps: int | None = None
+    """What a rolling scenario would have taken with a barrier at every switch."""
+    masked: bool = False
+    """Whether the method has column masks."""
+    switches_per_day: float | None = None
+    """Rate that turns a lifetime into years."""
+    activity: str = "default"
+    """``default``: every row is driven in every read; ``data``: row drives and cell reads by the tasks' samples."""
 
     @property
     def synthetic(self) -> bool:
-        """Whether weights and masks were drawn from a seed."""
-        return self.placement.network.synthetic
+        """Whether weights or masks were drawn from a seed."""
+        return self.placement.network.synthetic or masks_of(self.placement, masked=self.masked) == "resampled"
+
+    @cached_property
+    def lifetime(self) -> dict[str, Any]:
+        """How long cells last when the scenario is repeated."""
+        return lifetime(self.wear, self.placement.chip.file.device, self.switches_per_day)
+
+    @cached_property
+    def mask_fit(self) -> dict[str, Any]:
+        """Masks of another crossbar height: what is done about them, and its cost."""
+        return fit_cost(self.placement, masked=self.masked)
 
     @cached_property
     def energy(self) -> pd.DataFrame:
@@ -128,9 +106,20 @@ class Run:
             "stored": asdict(self.stored),
             "components": self._components(),
             "layers": self._layers(),
-            "wear": asdict(self.wear),
-            "assumptions": list(self.assumptions),
+            "wear": self.wear.to_json(),
+            "lifetime": self.lifetime,
+            "mask_fit": self.mask_fit,
+            "activity": self.activity,
+            "assumptions": [*self.assumptions, ACTIVITY_NOTES[self.activity]],
+            **self._rolling(),
         }
+
+    def _rolling(self) -> dict[str, Any]:
+        """The gain of rolling switches, measured; shared queues can make it negative."""
+        if self.barrier_ps is None:
+            return {}
+        gain = self.barrier_ps - self.makespan_ps
+        return {"rolling": {"barrier_latency_ns": ns(self.barrier_ps), "gain_ns": ns(gain)}}
 
     def _components(self) -> list[dict[str, Any]]:
         """Energy by component and action, installation left out."""
@@ -149,7 +138,13 @@ class Run:
         """Energy by layer, and what each layer occupies."""
         inference = {key[0]: energy for key, _, energy in self.ledger.totals("layer", "phase") if key[1] == "inference"}
         switching = {key[0]: energy for key, _, energy in self.ledger.totals("layer", "phase") if key[1] == "switch"}
-        rows = []
+        host = self.placement.network.nodes[0]  # its transfer of inputs, where that is a stage
+        rows: list[dict[str, Any]] = []
+        if host.name in inference:
+            rows.append({
+                "layer": host.name, "op": host.op, "windows": host.shape[1] * host.shape[2], "crossbars": 0,
+                "copies": 0, "inference_energy_pj": inference[host.name], "switch_energy_pj": 0.0,
+            })  # fmt: skip
         for stage in self.placement.stages:
             site = self.placement.sites.get(stage.name)
             rows.append({
@@ -164,11 +159,6 @@ class Run:
         return rows
 
 
-def _exact_ns(span_ps: int, count: int) -> float | int:
-    """A mean interval; a whole number where it is one."""
-    return ns(span_ps // count) if span_ps % count == 0 else span_ps / count / 1000
-
-
 def gather(
     placement: Placement, adaption: Adaption, dataflow: Dataflow, times: Times, seed: int, engine: str,
     plan_seconds: float, engine_seconds: float,
@@ -176,8 +166,8 @@ def gather(
     """Turn a schedule into a run. Raise :class:`Deadlock` if the graph stopped before its end."""
     if times.stuck:
         raise Deadlock("the dataflow graph stopped before its end:\n" + "\n".join(times.waits))
-    moments = _Moments(dataflow, times)
-    moments.check_tasks(placement)
+    moments = Moments(dataflow, times)
+    moments.check_tasks()
     chip = placement.chip
     installed = install(adaption, placement)
     pulses = chip.file.device.write_pulses(chip.cell_levels)
@@ -192,90 +182,23 @@ def gather(
         ledger=ledger,
         wear=wear_of(placement, adaption, dataflow, installed),
         stored=stored(adaption, placement),
-        installed=_install_row(placement, installed, ledger, pulses),
-        makespan_ps=int(times.makespan),
-        firings=int(times.firings),
+        installed=_install_row(placement, installed, ledger, pulses) | _owned(adaption, placement),
+        makespan_ps=moments.total_ps,
+        firings=dataflow.firings,
         firings_executed=int(times.firings_executed),
         plan_seconds=plan_seconds,
         engine_seconds=engine_seconds,
-        assumptions=tuple(_assumptions(placement, ledger, dataflow)),
+        assumptions=tuple(_assumptions(placement, adaption, ledger)),
+        masked=adaption.gates,
     )
-
-
-class _Moments:
-    """Reads the instants that matter out of a schedule."""
-
-    def __init__(self, dataflow: Dataflow, times: Times) -> None:
-        self.dataflow = dataflow
-        self.segments = dict(zip(times.actors, times.segments, strict=True))
-        outputs = self.segments[dataflow.last]
-        self.first_output = outputs.first_period_commit_ps.tolist()
-        self.last_output = outputs.last_commit_ps.tolist()
-        self.switched = [self._switched(at) for at in range(len(dataflow.entries))]
-
-    def _switched(self, at: int) -> int:
-        """When the switch before entry ``at`` was done: not before the last output of the entry before."""
-        before = self.last_output[at - 1] if at else 0
-        if self.dataflow.moments[at] is None:
-            return before
-        ends = [int(self.segments[name].last_commit_ps[at]) for name in self.dataflow.switching]
-        return max([before, *ends])
-
-    @property
-    def spans(self) -> list[Span]:
-        """The whole time, cut into switches and entries."""
-        spans = []
-        for at, entry in enumerate(self.dataflow.entries):
-            before = self.last_output[at - 1] if at else 0
-            if self.dataflow.moments[at] is not None:
-                spans.append(Span("switch", at, entry.task, self.switched[at] - before))
-            spans.append(Span("inference", at, entry.task, self.last_output[at] - self.switched[at]))
-        return spans
-
-    def inferences(self, ledger: Ledger) -> list[Inferences]:
-        """One row per entry."""
-        rows = []
-        for at, entry in enumerate(self.dataflow.entries):
-            start = min(int(self.segments[name].first_start_ps[at]) for name in self.dataflow.first)
-            rows.append(Inferences(
-                entry.task, entry.inferences, self.first_output[at] - start,
-                self.last_output[at] - self.first_output[at], ledger.energy_pj(phase="inference", entry=at),
-            ))  # fmt: skip
-        return rows
-
-    def switches(self, ledger: Ledger, pulses: np.ndarray) -> list[Switched]:
-        """One row per switch."""
-        rows = []
-        for at, moment in enumerate(self.dataflow.moments):
-            if moment is None:
-                continue
-            before = self.last_output[at - 1] if at else 0
-            energy = ledger.energy_pj(phase="switch", entry=at)
-            rows.append(Switched(moment, self.switched[at] - before, energy, moment.change.pulses(pulses)))
-        return rows
-
-    def check_tasks(self, placement: Placement) -> None:
-        """A window must never see the wrong task: reads lie between the switch to it and the switch away."""
-        for at, moment in enumerate(self.dataflow.moments):
-            if moment is None:
-                continue
-            begun = [int(self.segments[n].first_start_ps[at]) for n, r in self.dataflow.roles.items()
-                     if r.phase == "switch" and self.segments[n].first_start_ps[at] >= 0]  # fmt: skip
-            for name, role in self.dataflow.roles.items():
-                if role.phase != "inference" or name == "host":
-                    continue
-                early = self.segments[name].first_start_ps[at] < self.switched[at]
-                late = at and begun and self.segments[name].last_end_ps[at - 1] > min(begun)
-                if early or late:
-                    raise XbarsimError(f"{name} works on entry {at} while its task is not installed")
 
 
 def _install_row(placement: Placement, installed: Change, ledger: Ledger, pulses: np.ndarray) -> dict[str, Any]:
     """Programming the erased chip; the transfer of the weights is not counted."""
-    pe, pulse_ns = placement.chip.file.pe, placement.chip.file.device.pulse_ns
+    pe = placement.chip.file.pe
     longest = 0
     for change in installed.layers:
-        trains = np.tile(change.crossbar_pulses, change.site.copies)
+        trains = np.tile(change.crossbar_ps, change.site.copies)
         servers = ceil_div(len(trains), pe.crossbars) * pe.programmed_at_once
         rounds = np.zeros(ceil_div(len(trains), servers) * servers, np.int64)
         rounds[: len(trains)] = trains
@@ -284,17 +207,34 @@ def _install_row(placement: Placement, installed: Change, ledger: Ledger, pulses
         "cells_written": installed.cells_written,
         "pulses": installed.pulses(pulses),
         "energy_pj": ledger.energy_pj(phase="install"),
-        "latency_ns": ns(int(longest * pulse_ns * 1000)),
+        "latency_ns": ns(longest),
     }
 
 
-def _assumptions(placement: Placement, ledger: Ledger, dataflow: Dataflow) -> Sequence[str]:
+def _owned(adaption: Adaption, placement: Placement) -> dict[str, Any]:
+    """Of methods that keep the columns of all tasks resident: what was programmed for whom."""
+    cells = cells_by_owner(adaption, placement)
+    return {"cells_by_owner": cells} if cells else {}
+
+
+MODEL = (
+    "installation counts programming alone, not the transfer of the weights to the chip",
+    "a write costs what its cell device says; drivers, lines and charge pumps on top of it are not published and "
+    "count zero",
+    "adders, activation, pooling and requantisation keep pace with one window per crossbar cycle and copy",
+    "pixels that go on to further tiles of a layer cost energy per hop, and no time on the links",
+)
+"""What the model itself takes for granted."""
+
+
+def _assumptions(placement: Placement, adaption: Adaption, ledger: Ledger) -> Sequence[str]:
     """Everything in the result that is not a sourced fact."""
     chip, network = placement.chip, placement.network
     lines = [f"{t.path} = {_plain(t.value)}: assumed, {t.note}" for t in chip.traced if t.how == "assumed"]
-    lines += [f"device {chip.file.device.name!r} sets pulses and energy of every write", *chip.file.notes]
-    lines += ledger.unpublished
-    lines.append("installation counts programming alone, not the transfer of the weights to the chip")
+    lines += [*chip.file.device.remarks(chip.cell_levels), *chip.remarks, *chip.file.notes]
+    lines += [*ledger.unpublished, *remarks(placement, adaption.name, masked=adaption.gates)]
+    lines += adaption.assumes
+    lines += MODEL
     if network.synthetic:
         lines.append(f"network {network.name!r} is a layer table: weights and masks are synthetic, drawn from the seed")
     for name, value in (("crossbar.cycle_ns", chip.cycle_ns), ("adc.rate_gsps", chip.sample_ns)):
@@ -305,6 +245,3 @@ def _assumptions(placement: Placement, ledger: Ledger, dataflow: Dataflow) -> Se
 
 def _plain(value: Any) -> str:
     return f"{float(value):g}" if isinstance(value, Fraction | int | float) else str(value)
-
-
-__all__ = ["SCHEMA", "Inferences", "Run", "Switched", "gather"]

@@ -7,9 +7,9 @@ import json
 import os
 import platform
 import shutil
-import tempfile
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,13 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from xbarsim.errors import InputError
+from xbarsim.chip import Chip
+from xbarsim.errors import InputError, XbarsimError
+from xbarsim.results.figures import break_even_figure, save
 from xbarsim.results.run import Run
+
+SET_BY_USER = "set by the user"
+"""What a chip notes on a figure that came with the call."""
 
 PACKAGES = ("xbarsim", "numpy", "numba", "simpy", "pandas")
 
@@ -27,55 +32,90 @@ PACKAGES = ("xbarsim", "numpy", "numba", "simpy", "pandas")
 def new_folder(path: Path) -> Iterator[Path]:
     """A folder to fill; it becomes ``path`` when all went well, and is gone when not."""
     path = path.absolute()
-    draft = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    draft = _beside(path)
     try:
+        draft.mkdir()
         yield draft
-        draft.chmod(0o755)
-        if path.exists():
+        if os.path.lexists(path):
             raise InputError(f"{path}: exists already; name a new folder or remove it")
         draft.rename(path)
+    except OSError as reason:
+        raise _not_written(path, reason) from reason
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file in one step."""
-    handle, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.absolute().parent)
+    """Write a file in one step; what is not a plain file, such as ``/dev/stdout``, is written into."""
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")
+        return
+    draft = _beside(path)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(draft, 0o644)
-        os.replace(draft, path)
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    except OSError as reason:
+        raise _not_written(path, reason) from reason
     finally:
-        if os.path.exists(draft):
-            os.unlink(draft)
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
 
 
-def write_run(run: Run, path: Path) -> None:
-    """Write resolved configuration, provenance, summary and tidy tables of a run."""
+def _beside(path: Path) -> Path:
+    """A name for the draft of a path; chosen before anything is made, so that it can always be removed."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+
+
+def _not_written(path: Path, reason: OSError) -> XbarsimError:
+    return XbarsimError(f"{path}: cannot be written: {(reason.strerror or str(reason)).lower()}")
+
+
+def write_run(run: Run, path: Path, scenario: str | None = None) -> None:
+    """Write resolved configuration, provenance, summary and tidy tables of a run.
+
+    ``scenario`` is the text that it was asked for with.
+    """
     with new_folder(path) as folder:
-        _fill(run, folder)
+        _fill(run, folder, scenario)
 
 
-def write_comparison(frame: pd.DataFrame, result: dict[str, Any], path: Path) -> None:
-    """Write a comparison, with the run directory of every method below it."""
+def write_comparison(
+    frame: pd.DataFrame, result: dict[str, Any], path: Path, scenario: str | None = None,
+    curves: list[dict[str, Any]] | None = None,
+) -> None:  # fmt: skip
+    """Write a comparison, with the run directory of every method (on every device) below it.
+
+    ``curves``: energy per inference over inferences per switch, as rows and as a figure.
+    """
     with new_folder(path) as folder:
         _json(folder / "summary.json", result)
         frame.to_csv(folder / "methods.csv", index=False)
-        for method, run in frame.attrs["runs"].items():
-            (folder / method).mkdir()
-            _fill(run, folder / method)
+        for name in ("pairs", "ranges"):
+            if result.get(name):
+                pd.DataFrame(result[name]).to_csv(folder / f"{name}.csv", index=False)
+        if curves:
+            table = pd.DataFrame(curves)
+            table.to_csv(folder / "breakeven.csv", index=False)
+            save(break_even_figure(table, f"{result['bundle']} on {result['chip']}"), folder, "breakeven")
+        for name, run in frame.attrs["runs"].items():
+            (folder / name).mkdir(parents=True)
+            _fill(run, folder / name, scenario)
 
 
-def _fill(run: Run, folder: Path) -> None:
+def _fill(run: Run, folder: Path, scenario: str | None) -> None:
     summary = run.to_json()
     chip = run.placement.chip
     _json(folder / "summary.json", summary)
-    _json(folder / "provenance.json", _provenance(run))
-    (folder / "chip.yaml").write_text(yaml.safe_dump(_plain(chip.resolved), sort_keys=False), encoding="utf-8")
+    _json(folder / "provenance.json", _provenance(run, scenario))
+    (folder / "chip.yaml").write_text(yaml.safe_dump(_resolved(chip), sort_keys=False), encoding="utf-8")
     run.energy.to_csv(folder / "ledger.csv", index=False)
-    for name in ("tasks", "switches", "layers", "components"):
-        pd.DataFrame(summary[name]).to_csv(folder / f"{name}.csv", index=False)
+    tables = {name: summary[name] for name in ("tasks", "switches", "layers", "components")}
+    tables |= {"wear_pes": summary["wear"]["pes"], "wear_lifetime": summary["lifetime"]["rows"]}
+    tables |= {"wear_failures": summary["lifetime"]["failed"]}
+    for name, rows in tables.items():
+        if rows or name in summary:
+            pd.DataFrame(_flat(rows)).to_csv(folder / f"{name}.csv", index=False)
     facts = [
         {"key": t.path, "value": float(t.value), "unit": t.unit, "publication": t.publication, "place": t.place,
          "how": t.how, "note": t.note}
@@ -84,12 +124,48 @@ def _fill(run: Run, folder: Path) -> None:
     pd.DataFrame(facts).to_csv(folder / "facts.csv", index=False)
 
 
-def _provenance(run: Run) -> dict[str, Any]:
-    network = run.placement.network
-    resolved = json.dumps(_plain(run.placement.chip.resolved), sort_keys=True)
+def _resolved(chip: Chip) -> dict[str, Any]:
+    """The chip as a file that can be read again: what the user set is an assumption, not its former fact."""
+    resolved: dict[str, Any] = _plain(chip.resolved)
+    for traced in chip.traced:
+        if traced.note == SET_BY_USER:
+            _forget(resolved, traced.path)
+            resolved.setdefault("sources", {})[traced.path] = {"assumed": SET_BY_USER}
+    return resolved
+
+
+def _forget(section: dict[str, Any], path: str) -> None:
+    """Remove the source of a key from its file and from the sections that brought sources of their own."""
+    section.get("sources", {}).pop(path, None)
+    first, _, rest = path.partition(".")
+    inner = section.get(first)
+    if rest and isinstance(inner, dict):
+        _forget(inner, rest)
+
+
+def _flat(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows whose sections have become columns of their own, as in ``moved_mask_bits``."""
+    return [dict(pair for key, value in row.items() for pair in _pairs(key, value)) for row in rows]
+
+
+def _pairs(key: str, value: Any) -> list[tuple[str, Any]]:
+    return [(f"{key}_{inner}", item) for inner, item in value.items()] if isinstance(value, dict) else [(key, value)]
+
+
+def _provenance(run: Run, scenario: str | None) -> dict[str, Any]:
+    """What a run was made from and with: enough to make it again."""
+    chip, network = run.placement.chip, run.placement.network
+    resolved = json.dumps(_resolved(chip), sort_keys=True)
     return {
-        "chip": {"name": run.placement.chip.name, "sha256": hashlib.sha256(resolved.encode()).hexdigest()},
-        "network": {"name": network.name, "fingerprint": network.fingerprint, "synthetic": network.synthetic},
+        "chip": {"name": chip.name, "file": chip.origin, "sha256": hashlib.sha256(resolved.encode()).hexdigest()},
+        "network": {
+            "name": network.name,
+            "file": network.source,
+            "fingerprint": network.fingerprint,
+            "synthetic": network.synthetic,
+        },
+        "method": run.method,
+        "scenario": scenario or ",".join(f"{entry.task}:{entry.inferences}" for entry in run.inferences),
         "seed": run.seed,
         "engine": run.engine,
         "python": platform.python_version(),

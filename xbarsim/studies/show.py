@@ -6,7 +6,7 @@ from typing import Any
 
 from xbarsim.adaptions import Adaption
 from xbarsim.chip import Chip
-from xbarsim.mapping import Placement, place
+from xbarsim.mapping import Placement, lay_out, place
 from xbarsim.network import Network
 
 SCHEMA = "xbarsim.show/1"
@@ -43,7 +43,8 @@ def show(chip: Chip, network: Network) -> dict[str, Any]:
         "utilisation": cells / (crossbars * chip.file.crossbar.rows * chip.file.crossbar.cols) if crossbars else 0.0,
         "replication": {name: site.copies for name, site in placement.sites.items()},
         "heads": _heads(placement),
-        "mask_bits": _mask_bits(chip, network),
+        "mask_bits": _mask_bits(placement.stored_chip, network),
+        "branches": _branches(placement),
         "layers": [_layer(placement, name) for name in placement.sites],
     }
 
@@ -60,10 +61,31 @@ def _heads(placement: Placement) -> dict[str, Any]:
 
 
 def _mask_bits(chip: Chip, network: Network) -> dict[str, int]:
-    """Mask bits per task of every method that has masks; heads are never masked."""
-    layers = [layer for layer in network.layers.values() if not layer.head]
-    bits = {name: sum(Adaption.named(name)().mask_bits(chip, layer) for layer in layers) for name in Adaption.known()}
+    """Mask bits per task of every method that has masks, of the first task that has any; heads are never masked."""
+    bits = {}
+    for name in Adaption.known():
+        adaption = Adaption.named(name)()
+        grown = adaption.extend(network)
+        task = next((task for task in grown.tasks.values() if name in task.methods), None)
+        layers = [layer for layer in grown.layers.values() if not layer.head]
+        bits[name] = sum(adaption.mask_bits(chip, layer, task) for layer in layers)
     return {name: count for name, count in bits.items() if count}
+
+
+def _branches(placement: Placement) -> dict[str, dict[str, int]]:
+    """What every method with branches adds beside one copy of the backbone."""
+    found = {}
+    for name in Adaption.known():
+        grown = Adaption.named(name)().extend(placement.network)
+        layers = [layer for layer in grown.layers.values() if grown.branch(layer.name)]
+        if layers:
+            grids = [lay_out(layer, placement.chip, placement.weight_bits) for layer in layers]
+            found[name] = {
+                "layers": len(layers),
+                "weights": sum(layer.weights for layer in layers),
+                "crossbars": sum(grid.crossbars for grid in grids),
+            }
+    return found
 
 
 def _layer(placement: Placement, name: str) -> dict[str, Any]:
