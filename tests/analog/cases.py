@@ -84,8 +84,11 @@ def converters(draw: st.DrawFn) -> list[str]:
     return keys
 
 
+PERFECT: st.SearchStrategy[list[str]] = st.just([])
+
+
 @st.composite
-def layers(draw: st.DrawFn, rows: int = 40, imperfect: st.SearchStrategy[list[str]] = st.just([])) -> Case:
+def layers(draw: st.DrawFn, rows: int = 40, imperfect: st.SearchStrategy[list[str]] = PERFECT) -> Case:
     """A layer of at most ``rows`` rows."""
     height, cell_bits = draw(st.integers(1, 24)), draw(st.integers(1, 4))
     encoding = draw(st.sampled_from(["offset", "offset", "differential", "twos_complement"]))

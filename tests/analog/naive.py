@@ -40,9 +40,7 @@ def slices_of(encoding: str, bits: int, cell_bits: int) -> list[Slice]:
     """Physical columns of a weight, most significant first."""
     mask = 2**cell_bits - 1
     if encoding == "twos_complement":
-        low = [
-            Slice(False, at, min(mask, 2 ** (bits - 1 - at) - 1), 2**at) for at in range(0, bits - 1, cell_bits)
-        ]
+        low = [Slice(False, at, min(mask, 2 ** (bits - 1 - at) - 1), 2**at) for at in range(0, bits - 1, cell_bits)]
         return [Slice(False, bits - 1, 1, -(2 ** (bits - 1))), *low[::-1]]
     plain = [Slice(False, at, mask, 2**at) for at in range(0, bits, cell_bits)][::-1]
     if encoding == "offset":

@@ -53,7 +53,9 @@ def test_lanes_and_divisions_give_the_same_codes(converter: Converter, signed: b
         assert by_law.tolist() == expected.tolist()
 
 
-@pytest.mark.parametrize("step", [Fraction(1), Fraction(2), Fraction(3), Fraction(7, 2), Fraction(1, 2), Fraction(100, 63)])
+@pytest.mark.parametrize(
+    "step", [Fraction(1), Fraction(2), Fraction(3), Fraction(7, 2), Fraction(1, 2), Fraction(100, 63)]
+)
 @pytest.mark.parametrize("low", [Fraction(0), Fraction(5), Fraction(9, 2)])
 def test_common_ranges_have_a_law(step: Fraction, low: Fraction) -> None:
     for bits in (4, 6, 8):
@@ -114,7 +116,9 @@ KEYS = ["precision.weight_bits=6", "precision.input_bits=5", "crossbar.rows=32",
 
 @pytest.mark.parametrize("more", [[], ["crossbar.encoding=differential", "crossbar.subtract=analog"], ["dac.bits=2"]])
 @pytest.mark.parametrize("signed", [False, True])
-def test_calibration_finds_the_least_and_largest_column_sum(more: list[str], signed: bool, rng: np.random.Generator) -> None:
+def test_calibration_finds_the_least_and_largest_column_sum(
+    more: list[str], signed: bool, rng: np.random.Generator
+) -> None:
     chip = load_chip("isaac", [*KEYS, *more])
     weights, inputs = rng.integers(-31, 32, (50, 4)), rng.integers(0, 16, (6, 50))
     ranges = calibrate(inputs, weights, chip, inputs_signed=signed)

@@ -20,7 +20,9 @@ EXAMPLES = 600 if COMPILED else 60
 CELL_EXAMPLES = 150 if COMPILED else 20
 RELATIVE = 1e-6
 
-relaxed = settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+relaxed = settings(
+    max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 
 
 @relaxed

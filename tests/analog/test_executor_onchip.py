@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from analog.zoo import write_zoo
+from network.rich import rich as rich_content
 from numpy.typing import NDArray
 
 from xbarsim.adaptions import Adaption
 from xbarsim.analog import executor
-from xbarsim.analog.executor import IntegerProduct, Windows, run
+from xbarsim.analog.executor import FloatProduct, IntegerProduct, Windows, run
 from xbarsim.analog.measure import QUANTISED, measure
 from xbarsim.analog.model import Model
 from xbarsim.analog.onchip import OnChip, random, uniform, with_ideal_cells
@@ -20,6 +22,7 @@ from xbarsim.analog.prepare import prepare
 from xbarsim.chip import load_chip
 from xbarsim.errors import InputError
 from xbarsim.network import Network, load_network
+from xbarsim.network.bundle_writer import write_bundle
 from xbarsim.network.graph import Entry
 
 Floats = NDArray[np.float64]
@@ -224,8 +227,37 @@ def test_what_depends_on_the_seed_is_known(digits: Network, change: str, varies:
     assert same(one, two) == (not varies)
 
 
+WIRES = "crossbar.wires={{row_segment_ohm: {0}, column_segment_ohm: {0}, driver_ohm: {0}}}"
+
+
+def test_wires_without_resistance_change_nothing(digits: Network) -> None:
+    chip, inputs = load_chip("xbm_72", [WIRES.format(0)]), digits.task("digits").samples().inputs[:2]
+    model = prepare(chip, digits, "xbm", "digits", inputs).integers
+    on = OnChip.of(chip, model)
+    assert not any(on.lossless(held) for held in model.held.values())  # nothing is proved: every sum is converted
+    assert same(kept(model, inputs, on), kept(model, inputs, IntegerProduct()))
+
+
+def test_wires_take_their_share_and_gates_differ(digits: Network) -> None:
+    samples = digits.task("digits").samples()
+    inputs, ratios = samples.inputs[:4], {}
+    for name, changes in {
+        "short": [WIRES.format(0.5)],
+        "long": [WIRES.format(5)],
+        "float": [WIRES.format(5), "gate.kind=float"],
+    }.items():
+        chip = load_chip("xbm_72", changes)
+        assert not random(chip)
+        prepared = prepare(chip, digits, "xbm", "digits", inputs)
+        tables = {"on": dict.fromkeys(prepared.integers.held, OnChip.of(chip, prepared.integers))}
+        ratios[name] = measure(prepared, inputs, samples.labels[:4], tables)["on"].snr_db("conv4")
+    assert ratios["short"] > ratios["long"] + 5
+    assert ratios["float"] != ratios["long"]
+
+
 def test_ideal_cells_leave_the_converters_as_they_are() -> None:
-    chip = with_ideal_cells(load_chip("xbm_72", [*NOISY, "adc.bits=6", "device.nonlinearity=2.0"]))
+    changes = [*NOISY, WIRES.format(1), "device.nonlinearity=2.0", "crossbar.off_current=kept"]
+    chip = with_ideal_cells(load_chip("xbm_72", [*changes, "adc.bits=6"]))
     assert chip.file.adc.bits == 6
     assert chip.file.device.stuck_at.hrs == chip.file.device.nonlinearity == 0
     assert chip.file == load_chip("xbm_72", ["adc.bits=6"]).file
@@ -258,3 +290,46 @@ def test_a_tally_counts_what_is_right(digits: Network) -> None:
 
 def test_no_method_of_the_bundle_is_left_out(digits: Network) -> None:
     assert set(digits.task("rotated").methods) <= set(METHODS) <= set(Adaption.known())
+
+
+RICH = ["crossbar.rows=9", "crossbar.cols=16", "scaler={energy_pj: 0.1}", "pe.crossbars=1"]
+BRANCHED = ("lora", "repnet", "lorafusion")
+
+
+@pytest.fixture(scope="module")
+def rich(tmp_path_factory: pytest.TempPathFactory) -> Network:
+    """A bundle with tensors of every method there is, branches and scales too."""
+    return write_bundle(tmp_path_factory.mktemp("rich") / "rich.xmn", rich_content())
+
+
+@pytest.mark.parametrize("method", [*METHODS, *BRANCHED])
+def test_every_method_is_exact(rich: Network, method: str) -> None:
+    chip, inputs = load_chip("xbm_72", RICH), rich.task("blue").samples().inputs
+    model = prepare(chip, rich, method, "blue", inputs).integers
+    arrays = read_bit_by_bit(OnChip.of(chip, model), model)
+    assert same(kept(model, inputs, arrays), kept(model, inputs, IntegerProduct()))
+
+
+@pytest.mark.parametrize("method", BRANCHED)
+def test_branches_are_those_of_pytorch(rich: Network, method: str) -> None:
+    pytest.importorskip("torch")
+    twin = importlib.import_module("analog.torch_twin")
+    chip, inputs = load_chip("xbm_72", RICH), rich.task("red").samples().inputs
+    model = prepare(chip, rich, method, "red", inputs).floats
+    assert set(model.held) > set(rich.layers)
+    files = [rich.store.backbone, *([rich.store.together[method]] if method in rich.store.together else [])]
+    state = {name.removeprefix("weights/"): file.get(name) for file in files for name in file.tensors}
+    own = rich.store.tasks["red"].tensors
+    for name in own.tensors:
+        if name.startswith(f"{method}/"):
+            state[name.removeprefix(f"{method}/").removeprefix("state/").removeprefix("weights/")] = own.get(name)
+    state |= {f"{name}.weight": weights for name, weights in state.items() if name in model.held}
+    wanted = twin.outputs(model.nodes, state, inputs)
+    assert np.allclose(run(model, inputs, FloatProduct()), wanted, rtol=1e-9, atol=1e-9)
+
+
+def test_values_inside_a_branch_carry_a_sign(rich: Network) -> None:
+    chip, inputs = load_chip("xbm_72", RICH), rich.task("red").samples().inputs
+    model = prepare(chip, rich, "lora", "red", inputs).integers
+    assert not model.held["conv1.lora_a"].drive.signed
+    assert model.held["conv1.lora_b"].drive.signed

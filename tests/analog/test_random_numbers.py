@@ -71,7 +71,7 @@ def test_normal_numbers_follow_box_and_muller() -> None:
     for at in range(words.shape[1]):
         for pair in (0, 2):
             expected = box_muller(int(words[pair, at]), int(words[pair + 1, at]))
-            assert out[pair : pair + 2, at] == pytest.approx(expected, abs=2e-5, rel=2e-4)
+            assert out[pair : pair + 2, at] == pytest.approx(expected, abs=2e-6, rel=1e-5)
 
 
 def test_the_least_and_largest_words_give_finite_numbers() -> None:

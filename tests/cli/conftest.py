@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +29,7 @@ class Answer:
 
 Xbarsim = Callable[..., Answer]
 
-_ANSWERS: dict[tuple[str, ...], Answer] = {}
+_ANSWERS: dict[tuple[str | None, ...], Answer] = {}
 
 
 @pytest.fixture
@@ -50,8 +51,9 @@ def asked(xbarsim: Xbarsim) -> Xbarsim:
     """The same, and the answer is kept: a command that writes nothing is run once for all tests."""
 
     def call(*args: str) -> Answer:
-        if args not in _ANSWERS:
-            _ANSWERS[args] = xbarsim(*args)
-        return _ANSWERS[args]
+        known = (os.environ.get("COLUMNS"), *args)
+        if known not in _ANSWERS:
+            _ANSWERS[known] = xbarsim(*args)
+        return _ANSWERS[known]
 
     return call

@@ -210,7 +210,7 @@ ARGUMENTS = {
         r"resnet50\.yaml: network 'resnet50' needs \d+ tiles and \d+ crossbars, 1 chip\(s\) 'xbm_72' have 168 tiles and 16128",
     ),
     "no gates": (("run", "isaac", "digits"), r"isaac\.yaml: gate: chip 'isaac' has no column gates, which method 'xbm' needs"),
-    "facts of a network": (("show", "xbm_72", "digits", "--facts"), "--facts is about a chip alone; leave NETWORK out"),
+    "facts of a network": (("show", "xbm_72", "digits", "--facts"), "--facts.* about a chip alone; leave NETWORK out"),
     "nothing published": (("validate", "xbm_27"), "no published figures for chip 'xbm_27'"),
     "too few": (("run", "xbm_72"), "Missing argument 'BUNDLE'"),
     "too many": (("run", "xbm_72", "digits", "resnet18"), "Got unexpected extra argument"),

@@ -103,7 +103,7 @@ RESULTS = {
     "compare": ("compare", "xbm_72", "digits", "--methods", "xbm,finetune"),
     "show": ("show", "xbm_72", "digits"),
     "show a chip": ("show", "isaac", "--facts"),
-    "validate": ("validate",),
+    "validate": ("validate", "isaac"),
     "check": ("check", "digits", "nothing"),
     "list": ("list",),
     "plan": ("plan", "xbm_72", "digits"),
@@ -124,7 +124,7 @@ def test_every_key_of_a_result_is_explained(xbarsim: Xbarsim, examples: Path, na
 
 def test_the_commands_of_the_readme_work(xbarsim: Xbarsim, examples: Path) -> None:
     for args in commands(README):
-        if not any("my_" in arg for arg in args):
+        if args != ["validate"] and not any("my_" in arg for arg in args):  # all targets: tests/studies
             redirected = args[: args.index(">")] if ">" in args else args
             answer = xbarsim(*redirected)
             assert answer.code == 0, f"{args}: {answer.err}"

@@ -83,10 +83,9 @@ def test_exit_codes(args: tuple[str, ...], code: int) -> None:
 
 def test_a_check_that_does_not_hold_leaves_with_3() -> None:
     script = """
-from dataclasses import replace
 from xbarsim.cli import main
-from xbarsim.studies import validate
-validate.TARGETS = tuple(replace(target, simulate=lambda: 1.0) for target in validate.TARGETS)
+from xbarsim.studies.targets import Target
+Target.run = lambda target, *overrides: 1.0
 main(["validate", "isaac", "--format", "json"])
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
@@ -108,10 +107,13 @@ def test_who_reads_a_part_of_the_output_is_not_scolded() -> None:
 
 def interrupted(args: tuple[str, ...], cwd: Path, after_s: float) -> tuple[int, float, str, str]:
     """Interrupt a program; return its exit code, the seconds it took to end and what it said."""
+    script = "import sys; from xbarsim.cli import main; print('ready', file=sys.stderr, flush=True); main(sys.argv[1:])"
     with subprocess.Popen(
-        [*PROGRAM, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd,
+        [sys.executable, "-c", script, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as program:  # fmt: skip
+        assert program.stderr is not None
+        assert program.stderr.readline() == "ready\n"
         time.sleep(after_s)
         begun = time.monotonic()
         program.send_signal(signal.SIGINT)

@@ -81,9 +81,13 @@ def test_batches_must_be_pairs_of_whole_samples(digits: Network) -> None:
         xs.torch.evaluate(digits, "xbm_72", [(images, labels), (images,)], **asked)
     with pytest.raises(InputError, match="the input of 'digits' is 1x8x8"):
         xs.torch.evaluate(digits, "xbm_72", [(images[:, :, :7], labels)], **asked)
+    with pytest.raises(InputError, match="batch 1 has samples of shape"):
+        xs.torch.evaluate(digits, "xbm_72", [(images, labels), (images[:, :, :7], labels)], **asked)
+    with pytest.raises(InputError, match="for 10 samples: give one whole number per sample"):
+        xs.torch.evaluate(digits, "xbm_72", [(images, labels[:9])], **asked)
+    broken = images.copy()
+    broken[4, 0, 0, 0] = np.nan
     with pytest.raises(InputError, match="sample 4 holds a number that is not finite"):
-        broken = images.copy()
-        broken[4, 0, 0, 0] = np.nan
         xs.torch.evaluate(digits, "xbm_72", [(broken, labels)], **asked)
     with pytest.raises(InputError, match="label 11, but task 'digits' has the classes 0 to 9"):
         xs.torch.evaluate(digits, "xbm_72", [(images, np.full(10, 11))], **asked)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from math import log10, sqrt
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from network.rich import rich
 
 from xbarsim.analog.executor import IntegerProduct, Windows, run
 from xbarsim.analog.onchip import OnChip
@@ -16,6 +18,7 @@ from xbarsim.analog.prepare import prepare
 from xbarsim.chip import load_chip
 from xbarsim.errors import InputError
 from xbarsim.network import Network, load_network
+from xbarsim.network.bundle_writer import write_bundle
 from xbarsim.studies.accuracy import MOST_WEIGHTS, STAGES, accuracy
 from xbarsim.studies.intervals import of_mean, wilson
 from xbarsim.studies.pool import cores, each
@@ -53,8 +56,7 @@ def test_every_stage_can_only_lose_and_says_how_much(digits: Network) -> None:
     chip = load_chip("xbm_72", [*COARSE, *NOISY])
     result = accuracy(chip, digits, tasks=["digits"], methods=["xbm"], seeds=3, samples=60)
     rows = {row["stage"]: row for row in result.rows}
-    assert {stage: row["seeds"] for stage, row in rows.items()} == dict(float=1, quantised=1, converters=1, cells=3)
-    assert {stage: row["interval"] for stage, row in rows.items()}["cells"] == "seeds"
+    assert [(row["seeds"], row["interval"]) for row in rows.values()] == [(1, "samples")] * 3 + [(3, "seeds")]
     assert {row["samples"] for row in result.rows} == {60}
     for row in result.rows:
         assert row["low"] <= row["worst"] <= row["accuracy"] <= row["best"] <= max(row["high"], row["best"])
@@ -205,3 +207,13 @@ def test_work_comes_back_in_order_and_faults_come_through() -> None:
     with pytest.raises(InputError, match="unlucky"):
         each(_plus, 0, [1, 13, 2], 2)
     assert cores() >= 1
+
+
+def test_a_layer_that_only_some_methods_have(tmp_path: Path) -> None:
+    """The layers of a branch run on the chip where there is one."""
+    network = write_bundle(tmp_path / "rich.xmn", rich())
+    chip = load_chip("xbm_72", ["crossbar.rows=9", *NOISY])
+    result = accuracy(chip, network, tasks=["red"], methods=["xbm", "lora"], seeds=1, layers=["conv1.lora_b", "fc"])
+    noisy = {(row["method"], row["layer"]) for row in result.layers if row["stage"] == "cells" and not row["exact"]}
+    assert noisy >= {("lora", "conv1.lora_b"), ("lora", "fc"), ("xbm", "fc")}
+    assert ("lora", "conv1") not in noisy

@@ -94,7 +94,9 @@ def driven_rows(chip: Chip, model: Model, inputs: NDArray[np.floating[Any]]) -> 
     return watch.found
 
 
-def count_saturated(chip: Chip, prepared: Prepared, inputs: NDArray[np.floating[Any]], found: dict[str, Driven]) -> None:
+def count_saturated(
+    chip: Chip, prepared: Prepared, inputs: NDArray[np.floating[Any]], found: dict[str, Driven]
+) -> None:
     """Add to ``found`` how many conversions saturate, in some windows of every layer, with ideal cells."""
     for name, windows in some_windows(prepared.integers, inputs).items():
         held = prepared.integers.held[name]

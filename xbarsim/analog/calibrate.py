@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from xbarsim.analog.block import Plan, side_by_side
 from xbarsim.analog.cells import Source
-from xbarsim.analog.checks import column_mask, weight_matrix, whole_numbers
+from xbarsim.analog.checks import column_mask, weight_matrix, whole_numbers, widths
 from xbarsim.analog.columns import pack_planes
 from xbarsim.analog.converter import Range, Ranges, enclosing, spanning
 from xbarsim.analog.layout import Layout
@@ -73,8 +73,7 @@ def column_sums(
 
     All reads of all columns that are on count, unit columns apart; cells are taken as ideal.
     """
-    precision, height = chip.file.precision, height or chip.file.crossbar.rows
-    bits = (weight_bits or precision.weight_bits, input_bits or precision.input_bits)
+    bits, height = widths(chip, weight_bits, input_bits, inputs_signed), height or chip.file.crossbar.rows
     matrix = weight_matrix(weights, bits[0])
     nothing, source = Ranges((), Range()), Source.of(0, 0, 0)
     setup = Setup.of(chip, bits, inputs_signed, encoding, height, len(matrix), nothing, None, source)
@@ -99,7 +98,7 @@ def _count(setup: Setup, vectors: npt.NDArray[np.integer], matrix: Ints, mask: n
             continue
         plan = Plan.of(setup, layout, number, matrix[number * height : (number + 1) * height], on)
         parts = side_by_side(plan, plan.stored[:, :, on], np.empty((len(plan.stored), 0), np.uint8))
-        planes = pack_planes(parts, setup.words, 2)[..., : plan.data]
+        planes = pack_planes(parts, setup.words)[..., : plan.data]
         totals, minus = np.empty((2, plan.data), np.int64)
         count_sums(words[number], np.ascontiguousarray(planes), setup.drive.phases, totals, minus, most, counted)
     if not counted.any():

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from xbarsim.chip import Chip
 from xbarsim.errors import InputError
 
 
@@ -27,6 +28,19 @@ def whole_numbers(
         place = ", ".join(map(str, at))
         raise InputError(f"{name}: {matrix[tuple(at)]} at [{place}] is outside {least} … {most} of {what}")
     return matrix
+
+
+def widths(chip: Chip, weight_bits: int | None, input_bits: int | None, signed: bool) -> tuple[int, int]:
+    """Return the bits of weights and inputs, the chip's where none are given."""
+    precision = chip.file.precision
+    least = 2 if signed else 1
+    weights = precision.weight_bits if weight_bits is None else weight_bits
+    inputs = precision.input_bits if input_bits is None else input_bits
+    if not 2 <= weights <= 16:
+        raise InputError(f"weight_bits: {weights} is outside 2 … 16")
+    if not least <= inputs <= 16:
+        raise InputError(f"input_bits: {inputs} is outside {least} … 16")
+    return weights, inputs
 
 
 def weight_matrix(values: npt.ArrayLike, bits: int) -> npt.NDArray[np.int64]:

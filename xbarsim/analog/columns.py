@@ -109,15 +109,15 @@ class Tables(NamedTuple):
     quotients: Floats
 
 
-def pack_planes(levels: Sequence[Levels], words: int, signs: int) -> Words:
+def pack_planes(levels: Sequence[Levels], words: int) -> Words:
     """Bit planes of levels ``(rows, columns)``, of cells that add and of those that subtract, if there are any.
 
-    ``(signs, cell bits, words, columns filled up to cache lines)``.
+    ``(1 or 2, cell bits, words, columns filled up to cache lines)``.
     """
     bits = max(1, max(int(part.max(initial=0)) for part in levels).bit_length())
     columns = ceil_div(levels[0].shape[1], LINE // 2) * (LINE // 2)
-    planes = zeros((signs, bits, words, columns), np.uint16)
-    for part, target in zip(levels, planes, strict=False):
+    planes = zeros((len(levels), bits, words, columns), np.uint16)
+    for part, target in zip(levels, planes, strict=True):
         pack_levels(np.ascontiguousarray(part), target)
     return planes
 
@@ -128,7 +128,7 @@ class LevelColumns:
 
     reads: Reads
     planes: Words
-    """``(cell bits, words, columns)``; with ``bipolar`` ``(2, …)``, of cells that add and that subtract."""
+    """``(cell bits, words, columns)``; with ``bipolar`` ``(1 or 2, …)``, of cells that add and that subtract."""
     tables: Tables
     kind: type[np.integer]
     """Type that holds every column sum."""
@@ -140,7 +140,7 @@ class LevelColumns:
         ``words`` hold the rows of the highest block. No column sum of a segment is larger than its ``sums``, nor
         smaller than the negative.
         """
-        planes = pack_planes(levels, words, 2 if reads.bipolar else 1)
+        planes = pack_planes(levels, words)
         kind = np.uint16 if max(sums) < 1 << (15 if reads.bipolar else 16) else np.int64
         laws, quotients, segments = [], [], []
         for segment, most in zip(reads.segments, sums, strict=True):

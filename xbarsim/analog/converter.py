@@ -131,7 +131,7 @@ def _candidates(converter: Converter, least: int, most: int) -> Iterator[Law]:
             for added in (middle, middle + 1, middle - 1, middle + 2, middle - 2):
                 for falling in range(3):
                     take = max(0, falling - added)
-                    if added + take + (most - origin << shift) < LANE:
+                    if take < LANE and added + take + (most - origin << shift) < LANE:
                         add = added + take - (origin << shift)
                         yield shift, add, add - falling, take, multiplier, back, converter.top
 

@@ -98,7 +98,7 @@ def _matmul(values: Sequence[Floats], attrs: Attrs, parameters: Parameters) -> F
     if attrs["transpose_b"]:
         right = right.swapaxes(2, 3)  # (n, heads, tokens of the keys, width)
     products = np.einsum("nhik,nhkj->nhij", right, left)  # in an order that does not depend on threads
-    return products.reshape(len(left), -1, products.shape[3], 1)
+    return np.asarray(products.reshape(len(left), -1, products.shape[3], 1))
 
 
 def _by_channel(parameter: Floats) -> Floats:

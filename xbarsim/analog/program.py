@@ -8,7 +8,7 @@ import numpy.typing as npt
 from xbarsim.analog.arrays import Arrays, Block
 from xbarsim.analog.block import Plan, corrected, level_columns, scales
 from xbarsim.analog.cells import Source
-from xbarsim.analog.checks import column_exponents, column_mask, weight_matrix
+from xbarsim.analog.checks import column_exponents, column_mask, weight_matrix, widths
 from xbarsim.analog.columns import on_lines
 from xbarsim.analog.converter import Ranges
 from xbarsim.analog.individual import individual_columns
@@ -57,8 +57,7 @@ def program(
     how often the site was written before.
     shortcut: a result that is proved to be the product of whole numbers is computed as one.
     """
-    precision, height = chip.file.precision, height or chip.file.crossbar.rows
-    bits = (weight_bits or precision.weight_bits, input_bits or precision.input_bits)
+    bits, height = widths(chip, weight_bits, input_bits, inputs_signed), height or chip.file.crossbar.rows
     matrix = weight_matrix(weights, bits[0])
     source = Source.of(seed, site, draw)
     setup = Setup.of(chip, bits, inputs_signed, encoding, height, len(matrix), ranges, circuit, source)

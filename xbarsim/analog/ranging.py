@@ -17,6 +17,7 @@ from xbarsim.analog.onchip import options_of, parts_of, setup_of
 from xbarsim.analog.ops import Floats
 from xbarsim.analog.scales import MOST_SAMPLES
 from xbarsim.chip import Chip
+from xbarsim.units import ceil_div
 
 MOST_WINDOWS = 2048
 """Windows of a layer that are looked at, evenly spread over the samples."""
@@ -41,7 +42,7 @@ def some_windows(model: Model, inputs: NDArray[np.floating[Any]]) -> dict[str, N
 
     def keep(windows: Windows, outputs: Floats) -> None:
         layer = windows.held.layer
-        every = max(1, len(inputs) * layer.windows // MOST_WINDOWS)
+        every = ceil_div(len(inputs) * layer.windows, MOST_WINDOWS)
         kept.setdefault(layer.name, []).append(windows.inputs[-windows.first % every :: every].copy())
 
     run(model, inputs, IntegerProduct(), observe=keep)

@@ -45,8 +45,6 @@ class Setup:
         """Return the setup for weights and inputs of ``bits`` bits and blocks of ``height`` of all ``rows``."""
         crossbar = chip.file.crossbar
         weight_bits, input_bits = bits
-        if not 2 <= weight_bits <= 16 or not (2 if signed else 1) <= input_bits <= 16:
-            raise InputError(f"{weight_bits}-bit weights and {input_bits}-bit inputs: out of 2 … 16 bits (1 … 16)")
         if not 1 <= height <= crossbar.rows:
             raise InputError(f"height: row blocks of {height} rows on crossbars of {crossbar.rows}")
         cells.check(chip.file.device, chip.cell_levels)

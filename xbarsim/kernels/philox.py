@@ -62,8 +62,8 @@ def philox(c0, c1, c2, c3, k0, k1):
 
 
 @njit(cache=True, inline="always")
-def logarithm(value):
-    """Natural logarithm of a positive single-precision number, to about 1e-7."""
+def logarithm(value, halvings):
+    """Natural logarithm of a positive single-precision number over 2^halvings, to about 1e-7 of itself."""
     f4 = np.float32
     bits = bits_of(value)
     exponent = np.int32((bits - 0x3F3504F3) >> 23)  # of value / sqrt(1/2): the mantissa is in [0.707, 1.414)
@@ -78,7 +78,7 @@ def logarithm(value):
     y = y * x + f4(3.3333331174e-1)
     square = x * x
     y = y * x * square - f4(0.5) * square
-    return x + y + f4(exponent) * f4(0.69314718056)
+    return x + y + f4(exponent - halvings) * f4(0.69314718056)
 
 
 @njit(cache=True, inline="always")
@@ -86,7 +86,7 @@ def normal_pair(radial, angular):
     """Two independent standard normal numbers, float32, of two random 32-bit words."""
     f4 = np.float32
     uniform = f4(np.int32(radial >> 1)) + f4(0.5)
-    square = f4(-2.0) * (logarithm(uniform) - f4(21.487562597))  # 31 ln 2
+    square = f4(-2.0) * logarithm(uniform, 31)
     radius = f4(math.sqrt(max(square, f4(0.0))))
     turned = np.int64(angular) + (1 << 29)
     quadrant = (turned >> 30) & 3

@@ -197,15 +197,15 @@ def signed_sums(words, phase, planes, totals, minus):
     """Column sums of one read where inputs or cells have a sign: totals (columns,); minus: scratch like totals.
 
     words: (planes, chunks) uint16; phase: (3,) int64, the first plane, the number of planes, the first plane
-    of negative inputs or -1. planes: (2, cell bits, chunks, columns) uint16, of cells that add and of cells
-    that subtract.
+    of negative inputs or -1. planes: (signs, cell bits, chunks, columns) uint16, of cells that add and, with two
+    signs, of cells that subtract.
     """
     totals[:] = 0
     minus[:] = 0
     for half in range(1 if phase[2] < 0 else 2):
         for bit in range(phase[1]):
             mask = words[phase[2 * half] + bit]
-            for sign in range(2):
+            for sign in range(planes.shape[0]):
                 for plane in range(planes.shape[1]):
                     shift = np.uint16(bit + plane)
                     count_plane(planes[sign, plane], mask, shift, False, totals if sign == half else minus)

@@ -118,7 +118,9 @@ def _gathered(loader: Iterable[Batch]) -> tuple[NDArray[np.float32], NDArray[Any
         if not isinstance(batch, Sequence) or len(batch) != 2:
             raise InputError(f"loader: batch {number} is not a pair of inputs and labels")
         inputs.append(_array(batch[0]).astype(np.float32, copy=False))
-        labels.append(np.atleast_1d(_array(batch[1])))
+        labels.append(_array(batch[1]).reshape(-1))
+        if inputs[-1].shape[1:] != inputs[0].shape[1:]:
+            raise InputError(f"loader: batch {number} has samples of shape {inputs[-1].shape[1:]}, others have another")
     if not inputs:
         raise InputError("loader: gives no batches")
     return np.concatenate(inputs), np.concatenate(labels)

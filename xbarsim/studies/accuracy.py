@@ -185,7 +185,7 @@ def run_job(subject: Subject, job: Job) -> Found:
     prepared = prepare(subject.chip, network, job.method, job.task, whole.inputs)
     tallies: dict[str, dict[int, Tally]] = {stage: {} for stage in STAGES}
     lossless: dict[str, bool] = {}
-    chosen = subject.layers if subject.layers is not None else tuple(prepared.integers.held)
+    chosen = [name for name in prepared.integers.held if subject.layers is None or name in subject.layers]
     samples = whole.inputs[: subject.samples], whole.labels[: subject.samples]
     floats = job.first
     for some in _batches(subject, job, prepared):
@@ -199,14 +199,17 @@ def run_job(subject: Subject, job: Job) -> Found:
         for name in (FLOAT, QUANTISED) if floats else ():
             tallies[name][subject.seed] = counted[name]
         floats = False
+    if not tallies[CELLS]:
+        tallies[CELLS] = tallies[CONVERTERS]
     steps = {name: held.step or 0.0 for name, held in prepared.integers.held.items()}
     return Found(job, tallies, steps, prepared.ranges, lossless, prepared.integers.notes, whole.split)
 
 
 def _batches(subject: Subject, job: Job, prepared: Prepared) -> Iterator[list[tuple[Stage, int]]]:
-    """Stages and seeds, as many side by side as memory is meant for."""
-    wanted = []
-    for stage in stages_of(subject.chip):
+    """Stages and seeds, as many side by side as memory is meant for; ideal cells need no stage of their own."""
+    wanted: list[tuple[Stage, int]] = []
+    converters, cells = stages_of(subject.chip)
+    for stage in (converters, cells) if cells.chip.file != converters.chip.file else (converters,):
         seeds = job.seeds if stage.random else (subject.seed,) if job.first else ()
         wanted += [(stage, seed) for seed in seeds]
     weights = sum(held.weights.size for held in prepared.integers.held.values())

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from typing import Any, TypeVar
 
 from xbarsim.errors import XbarsimError
@@ -58,10 +59,15 @@ def each(
 
 @contextmanager
 def _pool(processes: int, shared: tuple[Any, ...]) -> Iterator[ProcessPoolExecutor]:
-    """Processes that know what they share; what nobody waits for any more is not begun."""
+    """Processes that know what they share; when nobody waits for their work any more, they end."""
+    others = set(active_children())
     pool = ProcessPoolExecutor(processes, get_context("spawn"), _begin, shared)
     try:
         yield pool
+    except BaseException:
+        for process in set(active_children()) - others:
+            process.terminate()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -86,6 +92,7 @@ _task: list[tuple[Callable[[Any, Any], Any], Any]] = []
 
 
 def _begin(function: Callable[[Any, Any], Any], shared: Any) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # an interrupt from the keyboard ends the process without a word
     _task[:] = [(function, shared)]
 
 
