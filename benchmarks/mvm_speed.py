@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -33,6 +34,7 @@ INPUTS = rng.integers(0, 1 << BITS, (VECTORS, ROWS)).astype(np.uint8)
 WEIGHTS = rng.integers(-128, 128, (ROWS, CHANNELS)).astype(np.int8)
 
 
+@lru_cache
 def chip(cell_bits: int, *more: str) -> xs.Chip:
     """A chip of 128 x 128 arrays with the benchmark's converter."""
     keys = [

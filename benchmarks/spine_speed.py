@@ -31,7 +31,8 @@ def one(name: str, reference: bool) -> None:
         if warm:
             rate = compiled.firings_executed / (done - planned)
             print(
-                f"{name}: planning {planned - begun:.3f} s, one inference {done - planned:.3f} s, {rate / 1e6:.1f} M firings/s"
+                f"{name}: planning {planned - begun:.3f} s, one inference {done - planned:.3f} s, "
+                f"{rate / 1e6:.1f} M firings/s"
             )
     if reference:
         begun = perf_counter()

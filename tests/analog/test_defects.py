@@ -12,7 +12,6 @@ from xbarsim.analog import calibrate, mvm, program
 from xbarsim.chip import Chip, load_chip
 from xbarsim.errors import InputError
 
-
 COMPILED = not getattr(config, "DISABLE_JIT", False)
 
 

@@ -7,8 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from analog.cases import scales_of
+from analog.naive import Naive, NaiveCells, as_lists
 
 from xbarsim.analog import mvm, program
+from xbarsim.analog.arrays import exact_product
+from xbarsim.analog.columns import CellColumns
 from xbarsim.chip import Chip, load_chip
 from xbarsim.errors import InputError
 
@@ -240,3 +244,59 @@ def test_weights_of_other_widths_than_the_chips(chip: Chip, rng: np.random.Gener
     weights, inputs = rng.integers(-4, 4, (80, 3)), rng.integers(0, 2, (2, 80))
     found = program(weights, chip, weight_bits=3, input_bits=1).multiply(inputs)
     np.testing.assert_array_equal(found, inputs @ weights)
+
+
+# ---- large numbers ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "keys", [[], ["dac.signed=true"], ["crossbar.encoding=differential", "crossbar.subtract=analog"]]
+)
+def test_column_sums_beyond_sixteen_bits(keys: list[str], rng: np.random.Generator) -> None:
+    """8-bit cells and 4-bit drivers on 128 rows: sums up to 489,600."""
+    wide = load_chip("isaac", [
+        "crossbar.cell_bits=8", "dac.bits=4", "adc.bits=12", "adc.range=full", "precision.weight_bits=9",
+        "precision.input_bits=9", *keys,
+    ])  # fmt: skip
+    signed = "dac.signed=true" in keys
+    weights = rng.integers(-256, 256, (150, 3))
+    inputs = rng.integers(-255, 256, (2, 150)) if signed else rng.integers(0, 512, (2, 150))
+    inputs[0] = 255 if signed else 511
+    for more in ([], ["device.variation.proportional=0.02"]):
+        arrays = program(weights, wide.vary(more), inputs_signed=signed, shortcut=False)
+        columns = arrays.blocks[0].columns
+        common = (wide.vary(more), as_lists(weights), wide.file.crossbar.encoding, 9, 9, signed)
+        if isinstance(columns, CellColumns):
+            twin: Naive = NaiveCells(*common, fraction=columns.fraction, variance_scales=scales_of(columns))
+        else:
+            twin = Naive(*common)
+            assert columns.kind is np.int64
+        expected = np.array(twin.multiply(as_lists(inputs)), float)
+        np.testing.assert_allclose(arrays.multiply(inputs), expected, rtol=1e-9)
+
+
+def test_conductances_that_need_more_than_32_bits(rng: np.random.Generator) -> None:
+    """A hundredth of a level to a code: the sums of a column have 20 bits before, and 20 behind the point."""
+    fine = load_chip("isaac", [
+        "adc.bits=16", "adc.range=given", "adc.high_levels=655.35", "crossbar.rows=64", "precision.weight_bits=4",
+        "precision.input_bits=6", "dac.bits=3", "crossbar.cell_bits=4", "device.read_noise.proportional=0.05",
+        "device.variation.lognormal=0.3",
+    ])  # fmt: skip
+    weights, inputs = rng.integers(-8, 8, (70, 3)), rng.integers(0, 64, (3, 70))
+    arrays = program(weights, fine)
+    columns = arrays.blocks[0].columns
+    assert isinstance(columns, CellColumns)
+    assert columns.cells.conductances.dtype == np.int64
+    twin = NaiveCells(
+        fine, as_lists(weights), "offset", 4, 6, fraction=columns.fraction, variance_scales=scales_of(columns)
+    )  # fmt: skip
+    np.testing.assert_allclose(arrays.multiply(inputs), np.array(twin.multiply(as_lists(inputs)), float), rtol=1e-9)
+
+
+@pytest.mark.parametrize("largest", [2**8, 2**20, 2**40])
+def test_exact_products_take_the_precision_they_need(largest: int, rng: np.random.Generator) -> None:
+    inputs, weights = rng.integers(0, 2**8, (4, 30)), rng.integers(-largest, largest, (30, 5))
+    expected = [
+        [sum(int(a) * int(b) for a, b in zip(row, column, strict=True)) for column in weights.T] for row in inputs
+    ]
+    assert exact_product(inputs, weights, 2**8).tolist() == expected

@@ -49,9 +49,7 @@ def facts(write) -> dict[str, Fact]:
 
 def document(write, text: str, *overrides: str) -> Document[Chip]:
     write("chip.yaml", text)
-    return read_document(
-        "chip.yaml", Chip, overrides=overrides, expand={"device": lambda name: Path(f"{name}.yaml")}
-    )
+    return read_document("chip.yaml", Chip, overrides=overrides, expand={"device": lambda name: Path(f"{name}.yaml")})
 
 
 def said(write, facts, text: str) -> list[str]:

@@ -88,10 +88,7 @@ def test_in_plain_words(write, line: str, said: str) -> None:
 
 
 def test_a_missing_key_points_at_its_section(write) -> None:
-    assert (
-        fault(write, "crossbar:\n  columns: 3", "name: tiny\n")
-        == "3:3: crossbar.rows: required key is missing"
-    )
+    assert fault(write, "crossbar:\n  columns: 3", "name: tiny\n") == "3:3: crossbar.rows: required key is missing"
     assert fault(write, "name: tiny", "") == "1:1: crossbar: required key is missing"
 
 

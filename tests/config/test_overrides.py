@@ -50,9 +50,7 @@ def test_faults_are_those_of_the_file() -> None:
     assert said("adc.bits=0") == ["--set adc.bits=0: adc.bits: 0 is below the minimum 1"]
     assert said("adc.bitz=3") == ["--set adc.bitz=3: adc.bitz: unknown key; did you mean 'bits'?"]
     assert said("acd.bits=3") == ["--set acd.bits=3: acd: unknown key; did you mean 'adc'?"]
-    assert said("gate=on") == [
-        "--set gate=on: gate: 'on' could be text or a switch; write true, or quote it for text"
-    ]
+    assert said("gate=on") == ["--set gate=on: gate: 'on' could be text or a switch; write true, or quote it for text"]
     assert said("adc=8") == ["--set adc=8: adc: expected keys and values, found 8"]
     assert said("adc.bits=") == ["--set adc.bits=: adc.bits: expected a whole number, found nothing"]
 

@@ -80,9 +80,7 @@ def test_two_classes_of_one_name_are_refused() -> None:
 
 def test_a_module_may_be_reloaded() -> None:
     methods = family()
-    again = type(
-        "Xbm", (methods,), {"__module__": __name__, "__qualname__": "family.<locals>.Xbm"}, name="xbm"
-    )
+    again = type("Xbm", (methods,), {"__module__": __name__, "__qualname__": "family.<locals>.Xbm"}, name="xbm")
     assert methods.named("xbm") is again
 
 

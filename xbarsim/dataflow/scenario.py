@@ -19,6 +19,10 @@ MOST = 10**12
 """Most inferences of an entry, and most repeats of a group."""
 
 
+DEEPEST = 20
+"""Deepest nesting of groups."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """So many inferences of one task."""
@@ -116,7 +120,7 @@ class _Parser:
     def __init__(self, text: str) -> None:
         self.text, self.faults = text, list[Fault]()
         self.tokens = [(match.start(1) + 1, match[1]) for match in self._TOKEN.finditer(text)]
-        self.at = 0
+        self.at = self.depth = 0
 
     def parse(self) -> tuple[Scenario, list[Fault]]:
         """Return the items and every fault."""
@@ -152,7 +156,13 @@ class _Parser:
 
     def _group(self, times: int) -> Repeat:
         self.at += 1
+        self.depth += 1
+        if self.depth > DEEPEST:
+            self._fault(f"groups are nested more than {DEEPEST} deep")
+            self.at = len(self.tokens)
+            return Repeat(times, (Entry(BACKBONE, 1),))
         items = self._items()
+        self.depth -= 1
         if self._peek() != ")":
             self._fault("a parenthesis is not closed")
         self.at += 1
@@ -167,9 +177,9 @@ class _Parser:
         return word
 
     def _number(self, word: str, what: str) -> int:
-        if not re.fullmatch(r"[0-9]+", word) or not 1 <= int(word) <= MOST:
+        if not re.fullmatch(r"[0-9]{1,13}", word) or not 1 <= int(word) <= MOST:
             if word:
-                self._fault(f"{word!r} is not a whole number of {what} from 1 to 10^12")
+                self._fault(f"{word[:20]!r} is not a whole number of {what} from 1 to 10^12")
             return 1
         return int(word)
 
@@ -181,5 +191,5 @@ class _Parser:
 
     def _fault(self, message: str) -> None:
         at = min(self.at, len(self.tokens) - 1)
-        place = f"column {self.tokens[at][0]} of {self.text!r}"
+        place = f"column {self.tokens[at][0]} of {self.text[:60]!r}"
         self.faults.append(Fault("--scenario", message, place))

@@ -30,7 +30,7 @@ from xbarsim.engine.times import NOT_REACHED, SegmentTimes, Times, waiting
 from xbarsim.errors import XbarsimError
 from xbarsim.kernels import events as ev
 
-SLICE = 1 << 25
+SLICE = 1 << 22
 """Firings between two returns from the kernel, so that an interrupt from the keyboard is heard."""
 
 
