@@ -15,6 +15,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from xbarsim.analog.mvm import mvm
+    from xbarsim.analog.wires import effective_conductance
     from xbarsim.chip import Chip, load_chip
     from xbarsim.errors import CheckFailed, Deadlock, DoesNotFit, InputError, XbarsimError
     from xbarsim.mapping import Placement, place
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "effective_conductance": "analog.wires",
+    "mvm": "analog.mvm",
     "Chip": "chip",
     "load_chip": "chip",
     "CheckFailed": "errors",
@@ -67,8 +71,10 @@ __all__ = [
     "accuracy",
     "activity",
     "compare",
+    "effective_conductance",
     "load_bundle",
     "load_chip",
+    "mvm",
     "place",
     "show",
     "simulate",

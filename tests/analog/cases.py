@@ -59,8 +59,14 @@ class Case:
         )  # fmt: skip
         twin = Naive(*common, seed=self.seed)
         if isinstance(columns, CellColumns):
-            twin = NaiveCells(*common, seed=self.seed, fraction=columns.fraction, variance_scale=columns.scale)
+            twin = NaiveCells(*common, seed=self.seed, fraction=columns.fraction, variance_scales=scales_of(columns))
         return twin.multiply(as_lists(self.inputs))
+
+
+def scales_of(columns: CellColumns) -> tuple[float, float]:
+    """Standard deviations per root of a whole-number variance, of data columns and of unit columns."""
+    last = columns.reads.segments[-1].begin
+    return float(columns.cells.scales[0]), float(columns.cells.scales[last])
 
 
 def _lists(matrix: Ints | None) -> Matrix | None:

@@ -271,8 +271,8 @@ class NaiveCells(Naive):
     """The same with conductances of single cells, in whole numbers of 2^-fraction converter steps."""
 
     fraction: int = 20
-    variance_scale: float = 1.0
-    """Standard deviation, in 2^-fraction steps, per root of a whole-number variance."""
+    variance_scales: tuple[float, float] = (1.0, 1.0)
+    """Standard deviation, in 2^-fraction steps, per root of a whole-number variance; of data and unit columns."""
 
     def conductance_us(self, address: int, row: int, level: int) -> float:
         """What stands in one cell."""
@@ -331,7 +331,8 @@ class NaiveCells(Naive):
         gain, offset = self.converter_error(self.blocks.index(block), converter)
         factor, noise = gain / float(step), self.chip.file.device.read_noise
         total, variance = 0, 0
-        exponent = 2 * (self.fraction - round(math.log2(self.variance_scale)))
+        scale = self.variance_scales[unit]
+        exponent = 2 * (self.fraction - round(math.log2(scale)))
         for row in block:
             here = [self.conductance_us(address, row, levels[row]) for address, levels in cells]
             net = [(g - subtracted) / level for g in here]
@@ -342,7 +343,7 @@ class NaiveCells(Naive):
         if noise.proportional or noise.sigma_us:
             place = 8 * self.blocks.index(block) + phase // 4
             z = normals(philox((cells[0][0], number, place, 0), self.key))[phase % 4]
-            deviation = np.float32(math.sqrt(np.float32(variance))) * np.float32(self.variance_scale)
+            deviation = np.float32(math.sqrt(np.float32(variance))) * np.float32(scale)
             total += int(np.float32(z) * deviation)
         code = round(Fraction(total, 2**self.fraction))
         return low + step * min(max(code, 0), codes - 1)

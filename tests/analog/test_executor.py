@@ -25,7 +25,12 @@ from xbarsim.network.graph import Entry, build_graph
 from xbarsim.network.ops import OPS
 
 TASKS = ("digits", "rotated", "inverted")
+ALL = (
+    "xbm", "piggyback", "finetune", "xma", "ksm", "piggyback-ternary", "finetune-partial", "xma2", "packnet", "cpg",
+    "xst",
+)  # fmt: skip
 METHODS = ("xbm", "piggyback", "finetune")
+"""Methods whose float weights are put together by hand."""
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +73,7 @@ def float_state(network: Network, task: str, method: str) -> dict[str, NDArray[A
     return state
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ALL)
 @pytest.mark.parametrize("name", TASKS)
 def test_accuracy_is_what_training_measured(chip: Chip, digits: Network, name: str, method: str) -> None:
     task, samples = digits.task(name), digits.task(name).samples()

@@ -62,6 +62,13 @@ def test_published_peak_power_takes_the_place_of_actions() -> None:
     assert (item.basis, item.power_mw) == ("busy", pytest.approx(20.45))
 
 
+def test_a_published_peak_power_belongs_to_the_published_size() -> None:
+    half = next(
+        item for item in budget_of(load_chip("isaac", ["buffer.bytes=32768"])).items if item.component == "buffer"
+    )
+    assert (half.basis, half.power_mw) == ("busy", pytest.approx(20.45 * 10.7 / 14.8))
+
+
 def test_the_array_grows_with_its_cells() -> None:
     small, large = (load_chip("isaac", [f"crossbar.rows={n}", f"crossbar.cols={n}"]).file.crossbar for n in (64, 256))
     assert (small.footprint_um2, large.footprint_um2) == (6.25, 100)

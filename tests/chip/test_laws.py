@@ -144,6 +144,15 @@ def test_digital_logic_scales_by_node() -> None:
     assert gate.action_pj == 0.0013  # stated in the chip file, whatever the law says
 
 
+def test_any_digital_part_may_be_published_at_another_node() -> None:
+    law = "{kind: node, from_nm: 65, to_nm: 32, energy_pj: 2, area_um2: 330}"
+    chip = load_chip("isaac", [f"scaler.law={law}", f"requantise.law={law}"])
+    for part, action in (("scaler", "scale"), ("requantise", "element")):
+        assert prices(chip)[part, action] == pytest.approx(2 * digital_energy(65, 32))
+        assert getattr(chip.file, part).footprint_um2 == pytest.approx(100)
+    assert "scaler: law node: scaled from 65 to 32 nm as digital logic" in chip.remarks
+
+
 def test_interpolation_is_straight_on_logarithmic_axes() -> None:
     assert interpolate(10, (1, 100), (1, 10000)) == pytest.approx(100)
     assert interpolate(1000, (1, 100), (1, 10000)) == pytest.approx(1e6)

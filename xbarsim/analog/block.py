@@ -12,7 +12,7 @@ import numpy.typing as npt
 from xbarsim.analog import cells
 from xbarsim.analog.columns import LevelColumns, Reads, Segment, strips
 from xbarsim.analog.encode import Levels
-from xbarsim.analog.layout import Layout, corrections, polarity
+from xbarsim.analog.layout import Layout, corrections, polarity, totals
 from xbarsim.analog.setup import Setup
 
 Ints = npt.NDArray[np.int64]
@@ -79,10 +79,10 @@ class Plan:
         """What a count of each unit column adds to each channel, ``(units, channels that are on)``."""
         return corrections(self.setup.coding, self.flips[:, self.channels], self.unit_of, len(self.units))
 
-    @property
+    @cached_property
     def signs(self) -> Ints:
         """-1 for flipped converted columns, ``(converted slices, channels that are on)``."""
-        return np.where(self.flips[: self.setup.coding.converted, self.channels], -1, 1)
+        return 1 - 2 * self.flips[: self.setup.coding.converted, self.channels].astype(np.int64)
 
     @property
     def data(self) -> int:
@@ -153,8 +153,8 @@ def _leaks(plan: Plan) -> Ints:
 # ---- cells at whole levels -------------------------------------------------------------------
 
 
-def level_columns(plan: Plan) -> tuple[LevelColumns, Ints | None]:
-    """Columns of cells at whole levels, and the weights they are proved to multiply by."""
+def level_columns(plan: Plan, prove: bool) -> tuple[LevelColumns, Ints | None]:
+    """Columns of cells at whole levels, and with ``prove`` the weights they are proved to multiply by, if they are."""
     setup, coding = plan.setup, plan.setup.coding
     stored, units = _faulty(plan)
     parts = side_by_side(plan, stored, units)
@@ -162,7 +162,9 @@ def level_columns(plan: Plan) -> tuple[LevelColumns, Ints | None]:
     if len(plan.units) and not setup.stuck:
         most[-1] = setup.most(1)
     columns = LevelColumns.of(plan.reads, parts, setup.words, most)
-    worst = np.maximum.reduce([part.sum(axis=0, dtype=np.int64) for part in parts]) * setup.drive.most
+    if not prove:
+        return columns, None
+    worst = np.maximum.reduce([totals(part, coding.highest) for part in parts]) * np.int64(setup.drive.most)
     for segment in plan.reads.segments:
         largest = int(worst[segment.begin : segment.end].max(initial=0))
         if not segment.converter.faithful(-largest if setup.bipolar else 0, largest):

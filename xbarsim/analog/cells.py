@@ -57,12 +57,14 @@ class Source:
         philox.words(addresses, indices, place, purpose, *self.key, out)
         return out.reshape(4, len(rows), len(columns))
 
-    def normals(self, purpose: int, columns: Addresses, rows: NDArray[np.integer]) -> NDArray[np.float32]:
-        """Standard normal numbers of cells, ``(4, rows, columns)``."""
+    def normals(
+        self, purpose: int, columns: Addresses, rows: NDArray[np.integer], count: int = 4
+    ) -> NDArray[np.float32]:
+        """Standard normal numbers of cells, ``(count, rows, columns)``; 2 or 4."""
         drawn = self.words(purpose, columns, rows).reshape(4, -1)
-        out = np.empty(drawn.shape, np.float32)
+        out = np.empty((count, drawn.shape[1]), np.float32)
         philox.normals(drawn, out)
-        return out.reshape(4, len(rows), len(columns))
+        return out.reshape(count, len(rows), len(columns))
 
 
 def ideal(device: Device) -> bool:
@@ -148,7 +150,7 @@ def conductances_us(
     nominal = table[levels]
     if not spread(device.variation) and not drifts(device.drift):
         return nominal
-    normal = source.normals(WRITE, columns, rows)
+    normal = source.normals(WRITE, columns, rows, 4 if drifts(device.drift) else 2)
     moved = drifted(written(nominal, device.variation, normal[0]), device.drift, normal[1:3])
     return moved if fixed is None else np.where(fixed, nominal, moved)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import floor, log2, prod
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -187,8 +187,6 @@ class CellColumns:
     reads: Reads
     cells: cells_kernel.Cells
     fraction: int
-    scale: float
-    """Standard deviation of a read, in 2^-fraction steps, per root of the summed variances."""
     key: tuple[int, int]
     place: int
     """Number of the row block."""
@@ -212,12 +210,13 @@ class CellColumns:
             work.get("variances", (phases, length), kind),
             work.get("addresses", (length,), np.uint32),
             work.get("indices", (length,), np.uint32),
+            work.get("scales", (length,), np.float32),
             work.get("drawn", (4, length), np.uint32),
             work.get("normal", (4, length), np.float32),
             np.zeros(WIDTH, kind),
             work.get("merged", (length,), factors.dtype),
         )
-        noise = cells_kernel.Noise(np.float32(self.scale), first, self.place, *self.key)
+        noise = cells_kernel.Noise(first, self.place, *self.key)
         out = work.get("sums", (n, cells.bias.shape[0]), factors.dtype)
         cells_kernel.read_cells(
             words, squares, drive.phases[:, :2].copy(), drive.square_phases, cells, noise, self.fraction,
@@ -240,30 +239,31 @@ def fraction_bits(reads: Reads, most: Sequence[int]) -> int:
 
 
 def cell_columns(
-    reads: Reads, steps: Floats, bias: Floats, variances: Floats, largest_variance: float,
+    reads: Reads, steps: Floats, bias: Floats, variances: Floats, largest_variances: Floats,
     addresses: NDArray[np.uint32], words: int, most: Sequence[int], key: tuple[int, int], place: int,
 ) -> CellColumns:  # fmt: skip
     """Cells of conductances ``steps`` ``(rows, columns)`` in converter steps per input digit.
 
     bias: ``(columns,)`` steps added to every read; variances: ``(rows, columns)`` steps squared, or no rows; few
-    are above ``largest_variance``. Columns are filled up to strips and rows to ``words`` here.
+    are above ``largest_variances`` ``(columns,)``. Columns are filled up to strips and rows to ``words`` here.
     """
     fraction = fraction_bits(reads, most)
     rows, columns = words * WORD_ROWS, strips(steps.shape[1])
     digit = reads.drive.most
     whole, offsets = np.rint(np.ldexp(steps, fraction)), np.rint(np.ldexp(bias, fraction))
-    exponent = 0
-    if largest_variance:  # an even number, such that the sum of a column stays below 2^30
-        exponent = 2 * floor((29 - log2(largest_variance * len(steps) * digit * digit)) / 2)
-    spread = np.rint(np.ldexp(variances, exponent))
+    exponents = np.zeros(len(bias), np.int64)
+    if len(variances):  # even numbers, such that the sum of a column stays below 2^30
+        largest = np.where(largest_variances > 0, largest_variances, 1) * len(steps) * digit**2
+        exponents = 2 * np.floor((29 - np.log2(largest)) / 2).astype(np.int64)
+    spread = np.rint(np.ldexp(variances, exponents))
     noise = FARTHEST * np.sqrt(variances.sum(axis=0, initial=0.0)) * digit * 2.0**fraction
     tops = np.zeros(columns)
     for segment in reads.segments:
         tops[segment.begin : segment.end] = segment.converter.top
-    largest = float(np.max(np.abs(whole).sum(axis=0) * digit + np.abs(offsets) + noise, initial=0.0))
-    largest = max(largest, float(spread.sum(axis=0, initial=0.0).max(initial=0.0)) * digit * digit, tops.max())
-    kind = np.int32 if largest < 2**31 - 2**fraction else np.int64
-    if largest >= 2**52:
+    most_sum = float(np.max(np.abs(whole).sum(axis=0) * digit + np.abs(offsets) + noise, initial=0.0))
+    most_sum = max(most_sum, float(spread.sum(axis=0, initial=0.0).max(initial=0.0)) * digit * digit, tops.max())
+    kind = np.int32 if most_sum < 2**31 - 2**fraction else np.int64
+    if most_sum >= 2**52:
         raise InputError("column currents or their noise are beyond what converters of this range can mean")
 
     polar = reads.drive.polar
@@ -271,10 +271,11 @@ def cell_columns(
         _filled(whole, (rows, columns), kind, -1 if polar else 0),
         _filled(spread, (rows if len(spread) else 0, columns), kind, 1 if polar else 0),
         _filled(offsets, (columns,), kind),
+        _filled(np.exp2(fraction - exponents / 2), (columns,), np.float32),
         _filled(tops, (columns,), kind),
         _filled(addresses, (columns,), np.uint32),
     )
-    return CellColumns(reads, cells, fraction, 2.0 ** (fraction - exponent // 2), key, place)
+    return CellColumns(reads, cells, fraction, key, place)
 
 
 def _filled(values: NDArray[Any], shape: tuple[int, ...], kind: DTypeLike, again: int = 0) -> NDArray[Any]:

@@ -15,26 +15,31 @@ Floats = npt.NDArray[np.float64]
 
 def individual_columns(plan: Plan) -> CellColumns:
     """Draw the cells of a row block and put them in front of their converters."""
-    setup, device = plan.setup, plan.setup.chip.file.device
+    setup = plan.setup
     _, reference, level = setup.conductance
     data, units = _conductances(plan)
-    levels, variances = (data - reference) / level, cells.read_variance(device, data) / level**2
-    if setup.coding.paired:
-        levels = levels[:, : plan.data] - levels[:, plan.data :]
-        variances = variances[:, : plan.data] + variances[:, plan.data :]
-    if setup.adds_inputs == "columns":
-        unit_levels, unit_variances = (units - reference) / level, cells.read_variance(device, units) / level**2
-    else:
-        unit_levels, unit_variances = np.ones(units.shape), np.zeros(units.shape)
+    counted = setup.adds_inputs == "columns"
+    levels = _paired(plan, (data - reference) / level, -1)
     lows, steps = _ranges(plan)
     gains, offsets = _errors(plan)
-    largest = _largest_variance(plan) * float(np.max(gains / steps)) ** 2
-    spread = _together(plan, variances, unit_variances) * (gains / steps) ** 2
+    factor = gains / steps
+    spread = np.empty((0, len(factor)))
+    noise = setup.chip.file.device.read_noise
+    if noise.proportional or noise.sigma_us:
+        variances = [cells.read_variance(setup.chip.file.device, part) / level**2 for part in (data, units)]
+        spread = _together(plan, _paired(plan, variances[0], 1), variances[1] * counted) * factor**2
+    unit_levels = (units - reference) / level if counted else np.ones(units.shape)
     return cell_columns(
-        plan.reads, _together(plan, levels, unit_levels) * (gains / steps), (offsets - lows) / steps,
-        spread if largest else spread[:0], largest, _addresses(plan), setup.words, _most(plan),
-        setup.source.key, plan.number,
+        plan.reads, _together(plan, levels, unit_levels) * factor, (offsets - lows) / steps, spread,
+        _largest_variance(plan) * factor**2, _addresses(plan), setup.words, _most(plan), setup.source.key, plan.number,
     )  # fmt: skip
+
+
+def _paired(plan: Plan, values: Floats, sign: int) -> Floats:
+    """Values of the converted columns: where pairs are subtracted, of the first plus ``sign`` those of the second."""
+    if not plan.setup.coding.paired:
+        return values
+    return np.asarray(values[:, : plan.data] + sign * values[:, plan.data :])
 
 
 def _conductances(plan: Plan) -> tuple[Floats, Floats]:
@@ -129,7 +134,7 @@ def _errors(plan: Plan) -> tuple[Floats, Floats]:
 
 
 def _largest_variance(plan: Plan) -> float:
-    """Variance of a read, in levels squared, that hardly a cell is above; 0 if reads have no noise."""
+    """Variance of a read, in levels squared, that hardly a cell is above."""
     device, (_, _, level) = plan.setup.chip.file.device, plan.setup.conductance
     most = cells.read_variance(device, np.array(HEADROOM * float(device.g_max_us)))
     return float(most) / level**2 * (2 if plan.setup.coding.paired else 1)

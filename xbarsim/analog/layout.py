@@ -64,6 +64,13 @@ class Layout:
         return np.asarray(self.crossbars * per_crossbar + self.positions % self.cols // shared)
 
 
+def totals(levels: Levels, highest: int) -> NDArray[np.int32]:
+    """Sums of levels along the first axis; as many rows at a time as a byte holds, which is quick."""
+    rows = max(1, np.iinfo(np.uint8).max // highest)
+    parts = [np.add.reduce(levels[at : at + rows], axis=0, dtype=np.uint8) for at in range(0, len(levels), rows)]
+    return np.asarray(np.sum(parts, axis=0, dtype=np.int32))
+
+
 def polarity(levels: Levels, coding: Coding, chip: Chip) -> Bools:
     """Which physical columns of a row block are stored flipped, ``(slices, channels)``.
 
@@ -72,7 +79,7 @@ def polarity(levels: Levels, coding: Coding, chip: Chip) -> Bools:
     """
     if coding.encoding != "offset":
         return np.zeros(levels.shape[1:], bool)
-    sums = levels.sum(axis=0, dtype=np.int32)
+    sums = totals(levels, coding.highest)
     complement = levels.shape[0] * coding.highest - sums
     return np.asarray((sums > chip.column_sum_bound()) & (complement < sums))
 
@@ -83,11 +90,11 @@ def corrections(coding: Coding, flips: Bools, unit_of: Ints, units: int) -> Ints
     unit_of: (slices, channels), the unit column of each physical column. A flipped column holds ``highest -
     level``; the offset is taken off with the unit column beside the most significant slice.
     """
-    channels = np.arange(flips.shape[1])
-    out = np.zeros((units, len(channels)), np.int64)
-    if not units:
-        return out
-    for at, worth in enumerate(coding.worth):
-        np.add.at(out, (unit_of[at], channels), flips[at] * (worth * coding.highest))
-    np.add.at(out, (unit_of[0], channels), -coding.offset)
+    turned = flips * (coding.worth * coding.highest)[:, None]
+    turned[0] -= coding.offset
+    if units == 1:
+        return np.asarray(turned.sum(axis=0, keepdims=True))
+    out = np.zeros((units, flips.shape[1]), np.int64)
+    if units:
+        np.add.at(out, (unit_of, np.arange(flips.shape[1])), turned)
     return out

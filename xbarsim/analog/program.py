@@ -70,7 +70,7 @@ def program(
     for number in np.flatnonzero(factors.any(axis=1)):
         rows = slice(number * height, (number + 1) * height)
         plan = Plan.of(setup, layout, int(number), matrix[rows], np.flatnonzero(factors[number]))
-        block, product = _block(plan, factors[number, plan.channels])
+        block, product = _block(plan, factors[number, plan.channels], shortcut)
         blocks.append(block)
         if product is None:
             whole = None
@@ -94,10 +94,10 @@ def _factors(on: npt.ArrayLike | None, shift: npt.ArrayLike | None, shape: tuple
     return (factors if mask is None else factors * mask), guard
 
 
-def _block(plan: Plan, factors: Ints) -> tuple[Block, Ints | None]:
+def _block(plan: Plan, factors: Ints, prove: bool) -> tuple[Block, Ints | None]:
     """One row block, and the weights ``(rows, all channels)`` it is proved to multiply by, if it is."""
     setup = plan.setup
-    columns, proved = (individual_columns(plan), None) if setup.individual else level_columns(plan)
+    columns, proved = (individual_columns(plan), None) if setup.individual else level_columns(plan, prove)
     (added, step), (units, base) = scales(plan), corrected(plan)
     every = len(plan.channels) == plan.weights.shape[1]
     channels = np.empty(0, np.int64) if every else plan.channels

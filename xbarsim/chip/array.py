@@ -41,6 +41,11 @@ class Part(Section):
         """Leakage of one instance, by law where the file states none."""
         return self.leakage_mw
 
+    @property
+    def peak_mw(self) -> float | None:
+        """Published power of one instance at full activity, where the part is as it was published."""
+        return self.peak_power_mw
+
 
 class Read(Section):
     """Energy of reading a cell: a figure of the publication, or V^2 x G x t of the device, never both."""

@@ -230,7 +230,7 @@ class _Accountant:
 
     def _support(self) -> Iterable[Item]:
         for name, part in self.file.support.items():
-            power = part.peak_power_mw if part.peak_power_mw is not None else part.leak_mw
+            power = part.peak_mw if part.peak_mw is not None else part.leak_mw
             total = None if power is None else power * part.count
             yield Item(f"support.{name}", part.per, Fraction(part.count), part.footprint_um2, total, "published")
 
@@ -248,8 +248,8 @@ class _Accountant:
     def _item(self, name: str, level: Level, count: Fraction | int, mw: Callable[[], float | None], basis: str) -> Item:
         part: Part = getattr(self.file, name)
         count = Fraction(count)
-        if part.peak_power_mw is not None:
-            return Item(name, level, count, self._area(name, part), part.peak_power_mw * float(count), "published")
+        if part.peak_mw is not None:
+            return Item(name, level, count, self._area(name, part), part.peak_mw * float(count), "published")
         power, leaks = mw(), part.leak_mw
         if power is not None or leaks is not None:
             power = (power or 0.0) + (leaks or 0.0) * float(count)
@@ -271,7 +271,7 @@ class _Accountant:
         section, label = getattr(self.file, name), f"{name}_{action}"
         area = self.areas.get(label, getattr(section, f"{action}_area_um2"))
         power = self._mw(self.prices[name, action], per_ns)
-        if level == "pe" and section.peak_power_mw is not None:
+        if level == "pe" and section.peak_mw is not None:
             power = 0.0
         if area is not None or power is not None:
             yield Item(label, level, Fraction(1), area, power, "actions")

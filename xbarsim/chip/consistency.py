@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from xbarsim.chip.sections import ChipFile
+from xbarsim.chip.sections import ChipFile, Logic
 
 
 def inconsistencies(file: ChipFile) -> list[tuple[str, str]]:
@@ -78,6 +78,7 @@ def _laws(file: ChipFile) -> Iterator[tuple[str, str, list[str], list[str]]]:
     if store and store.law:
         size = -(-store.bits // 8)
         yield "mask_store", store.law.kind, store.law.scaled(size), store.law.outside(size)
-    for name, part in (("gate", file.gate), ("mask_buffer", file.mask_buffer)):
+    for name in ("gate", "mask_buffer", "activation", "pool", "requantise", "scaler", "vector"):
+        part: Logic | None = getattr(file, name)
         if part and part.law and None in (part.energy_pj, part.area_um2):
             yield name, part.law.kind, part.law.scaled(), part.law.outside()

@@ -106,7 +106,7 @@ class Sar(Section):
     def outside(self, bits: int, rate_gsps: Fraction | None) -> list[str]:
         """What is outside the fit."""
         said, points = [], numbers("accelergy_library.sar_bits")
-        if not points[0] <= bits <= points[-1]:
+        if bits != self.bits and not points[0] <= bits <= points[-1]:
             said.append(f"{bits} bits are outside the law's {points[0]:g} to {points[-1]:g} bits")
         top = numbers("isaac_isca16.adc_rate")[0]
         if rate_gsps is not None and float(rate_gsps) > top:
@@ -198,7 +198,7 @@ class Doubling(Section):
     def outside(self, bits: int) -> list[str]:
         """What is outside the table."""
         points = numbers("mnsim.dac_bits")
-        if points[0] <= bits <= points[-1]:
+        if bits == self.bits or points[0] <= bits <= points[-1]:
             return []
         return [f"{bits} bits are outside the law's {points[0]:g} to {points[-1]:g} bits"]
 

@@ -87,7 +87,7 @@ class Cacti(Section):
     def outside(self, size_bytes: int) -> list[str]:
         """What is outside the table."""
         sizes = numbers(f"cacti7.{self.table.split('_')[0]}_bytes")
-        if sizes[0] <= size_bytes <= sizes[-1]:
+        if size_bytes == self.bytes or sizes[0] <= size_bytes <= sizes[-1]:
             return []
         return [f"{size_bytes} bytes are outside the law's {sizes[0]:g} to {sizes[-1]:g} bytes"]
 
@@ -129,6 +129,11 @@ class Buffer(Part):
     def footprint_um2(self) -> float | None:
         """Area, by law where the file states none."""
         return self.area_um2 if self.area_um2 is not None else self._by_law("area")
+
+    @property
+    def peak_mw(self) -> float | None:
+        """Published power at full activity; nothing for a buffer of another size."""
+        return None if self.law and self.law.scaled(self.bytes) else self.peak_power_mw
 
     def _by_law(self, quantity: Quantity) -> float | None:
         return self.law.figure(quantity, self.bytes, self.access_bits) if self.law else None

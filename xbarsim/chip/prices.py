@@ -48,9 +48,9 @@ def prices(chip: Chip) -> Mapping[Action, float | None]:
         ("registers", "input"): file.registers.input_energy_pj,
         ("registers", "output"): file.registers.output_energy_pj,
         ("registers", "tile"): file.registers.tile_energy_pj,
-        ("activation", "cycle"): file.activation.energy_pj,
-        ("pool", "cycle"): file.pool.energy_pj,
-        ("requantise", "element"): file.requantise.energy_pj,
+        ("activation", "cycle"): file.activation.action_pj,
+        ("pool", "cycle"): file.pool.action_pj,
+        ("requantise", "element"): file.requantise.action_pj,
         ("buffer", "read"): file.buffer.read_pj,
         ("buffer", "write"): file.buffer.write_pj,
         ("bus", "bit"): file.bus.energy_pj,
@@ -58,13 +58,13 @@ def prices(chip: Chip) -> Mapping[Action, float | None]:
         ("offchip", "byte"): offchip,
     }
     for name, action in (
+        ("gate", "set"),
+        ("mask_buffer", "write"),
         ("scaler", "scale"),
         ("vector", "mac"),
     ):
         part = getattr(file, name)
-        table[name, action] = part.energy_pj if part else None
-    table["gate", "set"] = file.gate.action_pj if file.gate else None
-    table["mask_buffer", "write"] = file.mask_buffer.action_pj if file.mask_buffer else None
+        table[name, action] = part.action_pj if part else None
     table["mask_store", "read"] = file.mask_store.read_pj if file.mask_store else None
     table["cell", "verify"] = file.writer.verify.energy_pj if file.writer.verify else None
     energies = file.device.write_energy_pj(chip.cell_levels)

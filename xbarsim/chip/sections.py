@@ -161,21 +161,21 @@ class Registers(Part):
     """Area of the tile's output register."""
 
 
-class Activation(Part):
+class Activation(Logic):
     """Activation units of a tile."""
 
     energy_pj: Energy = None
     """Energy of a tile's activation units per crossbar cycle of work."""
 
 
-class Pool(Part):
+class Pool(Logic):
     """Pooling unit of a tile."""
 
     energy_pj: Energy = None
     """Energy of a tile's pooling unit per crossbar cycle of work."""
 
 
-class Requantise(Part):
+class Requantise(Logic):
     """Normalisation and requantisation of outputs: a factor and an offset per channel."""
 
     bits_per_channel: Count = 64
@@ -184,14 +184,14 @@ class Requantise(Part):
     """Energy per output element."""
 
 
-class Scaler(Part):
+class Scaler(Logic):
     """Multiplier of a column's partial sum (XMA2)."""
 
     energy_pj: Energy = None
     """Energy per scaled partial sum."""
 
 
-class Vector(Part):
+class Vector(Logic):
     """Unit for products of two activations (attention)."""
 
     macs_per_cycle: Count

@@ -63,6 +63,8 @@ def _tables(result: dict[str, Any]) -> None:
 
     latency, energy = (tables.text(result[key], key) for key in ("latency_ns", "energy_pj"))
     title = f"{result['bundle']} on {result['chip']}, {result['method']}: {latency}, {energy} (installation apart)"
+    if result["activity"] != "default":
+        title += f"; rows driven: {result['activity']}"
     click.echo(title + "\n")
     tables.show(result["tasks"], "inference")
     switches = [{key: value for key, value in row.items() if key != "moved"} for row in result["switches"]]

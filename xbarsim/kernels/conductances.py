@@ -31,8 +31,10 @@ class Cells(NamedTuple):
     """(rows, columns) of the same type, variance of a read; or of no rows: there is no read noise."""
     bias: Any
     """(columns,) of the same type, added to every column sum."""
+    scales: Any
+    """(columns,) float32, standard deviation of a read per root of the summed variances."""
     tops: Any
-    """(columns,) of the same type, highest code."""
+    """(columns,) of the same type as the conductances, highest code."""
     addresses: Any
     """(columns,) uint32."""
 
@@ -40,8 +42,6 @@ class Cells(NamedTuple):
 class Noise(NamedTuple):
     """What the numbers of a block's read noise depend on, besides the column's address."""
 
-    scale: np.float32
-    """Standard deviation, in 2^-fraction converter steps, per root of the summed variances."""
     first: int
     """Number of the first input vector."""
     place: int
@@ -63,6 +63,8 @@ class Scratch(NamedTuple):
     """(length,) uint32."""
     indices: Any
     """(length,) uint32."""
+    scales: Any
+    """(length,) float32."""
     drawn: Any
     """(4, length) uint32."""
     normal: Any
@@ -109,14 +111,15 @@ def column_sums(inputs, phases, table, bias, begin, sums):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def add_noise(noise, addresses, begin, work):
-    """Add read noise to ``work.sums``, given the summed variances ``work.variances``.
+def add_noise(noise, cells, begin, work):
+    """Add read noise to ``work.sums`` of a strip, given the summed variances ``work.variances``.
 
     Phase p of input vector n is number p % 4 of the counter (address, first + n, 8 place + p // 4, READ_NOISE).
     """
-    length, phases = work.addresses.shape[0], work.sums.shape[0]
+    length, phases, kind = work.addresses.shape[0], work.sums.shape[0], work.sums.dtype.type
     for i in range(length):
-        work.addresses[i] = addresses[begin + i % WIDTH]
+        work.addresses[i] = cells.addresses[begin + i % WIDTH]
+        work.scales[i] = cells.scales[begin + i % WIDTH]
         work.indices[i] = noise.first + i // WIDTH
     for quad in range((phases + 3) // 4):
         place = 8 * noise.place + quad
@@ -125,8 +128,8 @@ def add_noise(noise, addresses, begin, work):
         for phase in range(4 * quad, min(4 * quad + 4, phases)):
             total, variance, normal = work.sums[phase], work.variances[phase], work.normal[phase % 4]
             for i in range(length):
-                deviation = np.float32(math.sqrt(np.float32(variance[i]))) * noise.scale
-                total[i] += np.int32(normal[i] * deviation)
+                deviation = np.float32(math.sqrt(np.float32(variance[i]))) * work.scales[i]
+                total[i] += kind(normal[i] * deviation)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -160,7 +163,7 @@ def read_cells(inputs, squares, phases, square_phases, cells, noise, fraction, f
         if cells.variances.shape[0]:
             subset_sums(cells.variances, begin, work.table)
             column_sums(squares, square_phases, work.table, work.nothing, 0, work.variances)
-            add_noise(noise, cells.addresses, begin, work)
+            add_noise(noise, cells, begin, work)
         convert_strip(work.sums, fraction, cells.tops, begin, factors, work.merged)
         for n in range(out.shape[0]):
             store(out[n], begin, load(work.merged, WIDTH * n))

@@ -117,8 +117,8 @@ def words(addresses, indices, place, purpose, key_0, key_1, out):
 
 @njit(cache=True, nogil=True)
 def normals(drawn, out):
-    """Standard normal numbers of random words: out (4, n) float32; drawn (4, n) uint32."""
-    for pair in range(0, 4, 2):
+    """Standard normal numbers of random words: out (2 or 4, n) float32; drawn (4, n) uint32."""
+    for pair in range(0, out.shape[0], 2):
         for i in range(drawn.shape[1]):
             first, second = normal_pair(drawn[pair, i], drawn[pair + 1, i])
             out[pair, i] = first

@@ -223,7 +223,7 @@ def read_signed(words, planes, phases, factors, segments, laws, quotients, total
         merged[:] = 0
         for phase in range(phases.shape[0]):
             signed_sums(words[n], phases[phase], planes, totals, minus)
-            convert_columns(totals, True, segments, laws, quotients, factors[phase], merged)
+            convert_columns(totals, totals.itemsize == 2, segments, laws, quotients, factors[phase], merged)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
