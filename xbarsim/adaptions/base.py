@@ -165,10 +165,13 @@ class Adaption(Registered, group="xbarsim.adaptions"):
 
 
 def geometry(chip: Chip, task: Task | None = None) -> Geometry:
-    """The crossbars of a chip as masks see them; logical columns at the width of the task's weights."""
+    """The crossbars of a chip as masks see them; logical columns at the width of the task's weights.
+
+    A logical column that is wider than a crossbar counts as a crossbar of its own.
+    """
     file = chip.file
     bits = (task.network.weight_bits if task else None) or file.precision.weight_bits
-    width = file.crossbar.cols // (1 if file.crossbar.slices == "arrays" else chip.slices(bits))
+    width = max(1, file.crossbar.cols // (1 if file.crossbar.slices == "arrays" else chip.slices(bits)))
     return Geometry(file.crossbar.rows, file.mapping.kernel_aligned, width, file.pe.crossbars)
 
 
