@@ -88,3 +88,8 @@ def test_the_real_ones_can_be_found() -> None:
     for kind in ("arch_configs", "workloads", "devices"):
         assert all(find(kind, name).exists() for name in known(kind))
     assert "isaac" in known("arch_configs")
+
+
+def test_a_path_that_does_not_exist_is_called_one() -> None:
+    with pytest.raises(InputError, match="there is no file 'nowhere/isaac.yaml', and no chip"):
+        find("arch_configs", "nowhere/isaac.yaml")

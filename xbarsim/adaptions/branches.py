@@ -18,7 +18,6 @@ from xbarsim.adaptions.base import Adaption, Integers
 from xbarsim.chip import Chip
 from xbarsim.errors import Fault, InputError, did_you_mean
 from xbarsim.network import Entry, Layer, Network, Node, Task, build_graph
-from xbarsim.network.ops import OPS
 from xbarsim.network.quantiser import integer_type
 
 SIGNED = "values between the two layers of a branch are signed; they are counted as inputs of input_bits bits"
@@ -70,8 +69,7 @@ def insert(nodes: Sequence[Node], branches: Mapping[str, Branch]) -> tuple[Node,
     entries: list[Entry] = []
     renamed: dict[str, str] = {}
     for node in nodes:
-        attrs = {key: node.attrs[key] for key in OPS[node.op].attrs if node.attrs[key] is not None}
-        entry = Entry(node.name, node.op, tuple(renamed.get(name, name) for name in node.inputs), attrs)
+        entry = Entry(node.name, node.op, tuple(renamed.get(name, name) for name in node.inputs), node.written)
         entries.append(entry)
         branch = branches.get(node.name, ())
         entries += [replace(one, inputs=tuple(renamed.get(name, name) for name in one.inputs)) for one in branch]

@@ -28,7 +28,7 @@ class Ksm(Adaption, name="ksm"):
     assumes = ("the bits of a kernel's value are not published: the bundle states them, 8 otherwise",)
 
     def contents(self, chip: Chip, network: Network, task: Task | None, layer: str, bits: int) -> Integers:
-        """The rounded products."""
+        """The rounded products; of weights that are not rounded, the products."""
         weights = network.integers(layer, bits)
         mask = task.mask(self.name, layer) if task else None
         if mask is None:
@@ -39,6 +39,8 @@ class Ksm(Adaption, name="ksm"):
         factors *= step
         kernels = weights.reshape(shape.c_out, -1, shape.kernel[0] * shape.kernel[1])
         products: NDArray[np.floating[Any]] = kernels * factors[:, :, None]
+        if weights.dtype.kind == "f":  # a network that is not rounded, see :mod:`xbarsim.network.unrounded`
+            return np.asarray(products.reshape(weights.shape))
         np.clip(np.rint(products, out=products), -limit, limit - 1, out=products)
         return np.asarray(products.astype(weights.dtype).reshape(weights.shape))
 

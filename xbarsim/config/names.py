@@ -38,7 +38,8 @@ def find(kind: str, name: str) -> Path:
             return candidate
     names = known(kind)
     listed = f"; known: {', '.join(names)}" if names else f"; {folder(kind)} has none"
-    raise InputError(f"no {_WORDS[kind]} {name!r}{listed}{did_you_mean(name, names)}")
+    missing = f"there is no file {name!r}, and no" if len(Path(name).parts) > 1 else "no"
+    raise InputError(f"{missing} {_WORDS[kind]} {name!r}{listed}{did_you_mean(name, names)}")
 
 
 def _candidates(kind: str, name: str) -> list[Path]:

@@ -32,7 +32,6 @@ from xbarsim.network.manifest import (
 )
 from xbarsim.network.masks import Mask
 from xbarsim.network.network import Network
-from xbarsim.network.ops import OPS
 from xbarsim.network.quantiser import Quantiser
 from xbarsim.network.tensors import fingerprint, write_tensors
 from xbarsim.network.validation import parameter_shape
@@ -194,7 +193,7 @@ def _graph(nodes: Sequence[Node]) -> GraphFile:
             name=node.name,
             op=node.op,
             inputs=list(node.inputs),
-            attrs={key: node.attrs[key] for key in OPS[node.op].attrs if node.attrs[key] is not None},
+            attrs=node.written,
             parameters={role: list(parameter_shape(node, role, layers)) for role in node.parameters},
             shape=list(node.shape),
         )

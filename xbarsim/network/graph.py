@@ -50,6 +50,11 @@ class Node:
         extra = ("bias",) if self.attrs.get("bias") else ()
         return OPS[self.op].parameters + extra
 
+    @property
+    def written(self) -> dict[str, object]:
+        """The attributes as they are written: those without a value left out."""
+        return {key: self.attrs[key] for key in OPS[self.op].attrs if self.attrs[key] is not None}
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -125,6 +130,11 @@ class GraphError(ValueError):
     def __init__(self, faults: Sequence[tuple[int, str, str]]) -> None:
         super().__init__("; ".join(message for _, _, message in faults))
         self.faults = tuple(faults)
+
+
+def entries_of(nodes: Sequence[Node]) -> tuple[Entry, ...]:
+    """Return a graph as it is written."""
+    return tuple(Entry(node.name, node.op, node.inputs, node.written) for node in nodes)
 
 
 Report = Callable[[int, str, str], None]
