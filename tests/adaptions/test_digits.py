@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -95,10 +96,11 @@ def test_switches_write_what_the_bundles_integers_say(name: str, method: str) ->
 
 def _heads(name: str, method: str) -> list[Written]:
     """The resident heads: the backbone's and one per task, programmed at installation."""
-    files, made, layer = Files(FOLDER), chip_of(name), digits().layers["fc"]
+    files, made = Files(FOLDER), chip_of(name)
     found = []
     for task in (None, *digits().task_info):
         weights = files.backbone("fc") if task is None else files.head(method, task, "fc")
+        layer = replace(digits().layers["fc"], c_out=len(weights))  # tasks have classes of their own
         here = Board(layer, made, 8)
         found.append(here.rewrite(None, here.levels(weights, polarity(weights, layer, made, 8))))
     return found

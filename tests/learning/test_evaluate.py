@@ -50,10 +50,30 @@ def test_tensors_of_a_loader(digits: Network) -> None:
     assert found.snr_db == dict.fromkeys(digits.layers)
 
 
-def test_a_module_is_exported_first(digits: Network) -> None:
+def test_a_module(digits: Network) -> None:
+    pytest.importorskip("torch")
+    from xbarsim.learning.export import load_module
+
+    module = load_module(digits, "digits", "finetune")
+    found = xs.torch.evaluate(module, "xbm_72", batches(digits, "digits", 60))
+    bundle = xs.torch.evaluate(digits, "xbm_72", batches(digits, "digits", 60), task="digits", method="finetune")
+    assert found.samples == 60
+    assert found.accuracy["float"] == bundle.accuracy["float"]
+    assert found.accuracy["cells"] == found.accuracy["quantised"] > 0.9
+    assert "not in the bundle" in found.notes[0]
+
+
+def test_a_module_written_by_hand(digits: Network) -> None:
     torch = pytest.importorskip("torch")
-    with pytest.raises(InputError, match="Linear is a torch.nn.Module: write it to a bundle first"):
-        xs.torch.evaluate(torch.nn.Linear(1, 1), "xbm_72", batches(digits, "digits"))
+    torch.manual_seed(0)
+    layers = (torch.nn.Flatten(), torch.nn.Linear(64, 12), torch.nn.ReLU(), torch.nn.Linear(12, 10))
+    module = torch.nn.Sequential(*layers).train()
+    found = xs.torch.evaluate(module, "xbm_72", batches(digits, "digits", 30), layers=["1"])
+    assert found.samples == 30
+    assert list(found.snr_db) == ["1", "3"]
+    assert module.training
+    with pytest.raises(InputError, match="aten.mish.default: has no counterpart"):
+        xs.torch.evaluate(torch.nn.Sequential(*layers, torch.nn.Mish()), "xbm_72", batches(digits, "digits"))
 
 
 @pytest.mark.parametrize(

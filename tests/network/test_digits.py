@@ -1,11 +1,6 @@
-"""The bundle that comes along: its claims are measured again, and its script repeats itself."""
+"""The bundle that comes along: its claims are measured again, by a twin that knows this network alone."""
 
 from __future__ import annotations
-
-import importlib
-from collections.abc import Iterator
-from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -20,9 +15,14 @@ from xbarsim.network.masks import ROW_ORDER
 Floats = NDArray[np.float64]
 
 METHODS = (
-    "xbm", "piggyback", "finetune", "xma", "ksm", "piggyback-ternary", "finetune-partial", "xma2", "packnet", "cpg",
-    "xst",
+    "xbm", "xma", "xma2", "xst", "piggyback", "piggyback-ternary", "ksm", "packnet", "cpg", "lora", "repnet",
+    "finetune", "finetune-partial",
 )  # fmt: skip
+TASKS = ("digits", "rotated", "inverted", "noisy", "resized", "odd_even", "textures")
+BRANCHES = ("lora", "repnet")
+"""Methods with a graph of their own, which the twin below does not know."""
+BUNDLES = ("digits", "digits-resnet")
+LEAST = {"noisy": 0.85, "textures": 0.7}
 CONVS = ("conv1", "conv2", "conv3", "conv4")
 CHIP = load_chip("xbm_72")
 
@@ -91,8 +91,8 @@ def logits(task: Task, method: str, inputs: Floats) -> Floats:
     return product(task, method, "fc", flat, unroll=False) + task.state(method)["fc.bias"]
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("name", ["digits", "rotated", "inverted"])
+@pytest.mark.parametrize("method", [method for method in METHODS if method not in BRANCHES])
+@pytest.mark.parametrize("name", TASKS)
 def test_the_quantised_accuracy_is_what_the_manifest_says(digits: Network, name: str, method: str) -> None:
     task = digits.task(name)
     samples = task.samples()
@@ -100,23 +100,7 @@ def test_the_quantised_accuracy_is_what_the_manifest_says(digits: Network, name:
     accuracy = float((found == samples.labels).mean())
     # One image in 360 may fall to the other side where single and double precision round apart.
     assert accuracy == pytest.approx(task.accuracy(method)["quantised"], abs=1.01 / len(samples.labels))
-    assert task.accuracy(method)["float"] > 0.97
-
-
-def test_samples_can_be_made_again_from_scikit_learn(digits: Network) -> None:
-    datasets = pytest.importorskip("sklearn.datasets")
-    source = datasets.load_digits()
-    held = np.arange(len(source.images)) % 5 == 0
-    changes = {
-        "digits": lambda x: x,
-        "rotated": lambda x: np.rot90(x, axes=(1, 2)),
-        "inverted": lambda x: 16 - x,
-    }
-    for name, change in changes.items():
-        samples = digits.task(name).samples()
-        assert np.array_equal(samples.inputs[:, 0] * 16, change(source.images)[held])
-        assert np.array_equal(samples.labels, source.target[held])
-        assert "divisible by 5" in samples.split
+    assert accuracy > LEAST.get(name, 0.9)
 
 
 def test_the_network_is_what_the_chips_are_made_for(digits: Network) -> None:
@@ -127,10 +111,11 @@ def test_the_network_is_what_the_chips_are_made_for(digits: Network) -> None:
 
 
 def test_masks_really_switch_off(digits: Network) -> None:
+    assert tuple(digits.tasks) == TASKS
     for task in digits.tasks.values():
         assert task.methods == METHODS
         for method, low, high in (
-            ("xbm", 0.5, 0.8), ("piggyback", 0.5, 0.95), ("xma", 0.5, 1), ("cpg", 0.2, 0.9), ("xst", 0.2, 0.9)
+            ("xbm", 0.5, 0.8), ("piggyback", 0.5, 0.99), ("xma", 0.5, 1), ("cpg", 0.2, 0.9), ("xst", 0.2, 0.9)
         ):  # fmt: skip
             masks = [task.mask(method, name) for name in CONVS]
             share = sum(int(mask.on.sum()) for mask in masks) / sum(mask.values.size for mask in masks)
@@ -148,43 +133,24 @@ def test_xma2_rewrites_some_crossbars(digits: Network) -> None:
 def test_the_backbone_keeps_its_share_and_tasks_have_equal_parts(digits: Network) -> None:
     for method in ("packnet", "cpg", "xst"):
         owners = np.concatenate([digits.owners(method, name).values.ravel() for name in CONVS])
-        shares = np.bincount(owners, minlength=4) / owners.size
-        assert shares == pytest.approx([0.4, 0.2, 0.2, 0.2], abs=0.01)
+        shares = np.bincount(owners, minlength=1 + len(TASKS)) / owners.size
+        assert shares == pytest.approx([0.4, *[0.6 / len(TASKS)] * len(TASKS)], abs=0.01)
         for name in CONVS:
             kept = digits.owners(method, name).expand(digits.layers[name]) == 0
             assert np.array_equal(digits.shared(method, name)[kept], digits.integers(name)[kept])
 
 
-def test_backbone_weights_lie_on_the_grid_of_their_integers(digits: Network) -> None:
+@pytest.mark.parametrize("name", BUNDLES)
+def test_backbone_weights_lie_on_the_grid_of_their_integers(name: str) -> None:
     """Masks were learned on the weights that the crossbars hold."""
-    backbone = digits.store.backbone
-    for name in CONVS:
-        weights = backbone.get(f"{name}.weight")
-        values = digits.quantiser(name).values(digits.integers(name)).reshape(weights.shape)
+    bundle = load_network(name)
+    for layer in (layer for layer in bundle.layers.values() if not layer.head):
+        weights = bundle.store.backbone.get(f"{layer.name}.weight")
+        values = bundle.quantiser(layer.name).values(bundle.integers(layer.name)).reshape(weights.shape)
         assert np.allclose(values, weights, rtol=1e-6, atol=0)
 
 
-def test_the_bundle_is_small() -> None:
-    files = [path for path in (folder("workloads") / "digits.xmn").rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in files) < 2_000_000
-
-
-@pytest.fixture(scope="module")
-def script() -> Iterator[ModuleType]:
-    """The script that made the bundle."""
-    pytest.importorskip("torch")
-    pytest.importorskip("sklearn")
-    monkeypatch = pytest.MonkeyPatch()
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
-    yield importlib.import_module("make_digits")
-    monkeypatch.undo()
-
-
-@pytest.mark.slow
-def test_training_repeats_itself(script: ModuleType, tmp_path: Path) -> None:
-    for name in ("one.xmn", "two.xmn"):
-        script.write_bundle(tmp_path / name, script.content(epochs=1, seed=3))
-    one, two = (
-        sorted(path for path in (tmp_path / name).rglob("*") if path.is_file()) for name in ("one.xmn", "two.xmn")
-    )
-    assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]
+@pytest.mark.parametrize("name", BUNDLES)
+def test_the_bundles_are_small(name: str) -> None:
+    files = [path for path in (folder("workloads") / f"{name}.xmn").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 5_500_000

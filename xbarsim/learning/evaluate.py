@@ -1,8 +1,9 @@
-"""Accuracy of a bundle on a chip, on samples that a PyTorch loader gives."""
+"""Accuracy of a bundle or a PyTorch module on a chip, on samples that a PyTorch loader gives."""
 
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,7 @@ class Evaluation:
 
 
 def evaluate(
-    model_or_bundle: Network | str | Path,
+    model_or_bundle: Any,
     chip: Chip | str,
     loader: Iterable[Batch],
     *,
@@ -53,15 +54,23 @@ def evaluate(
 ) -> Evaluation:
     """Return the accuracy of one task of a bundle on ``chip``, for batches of (inputs, labels).
 
-    ``model_or_bundle`` is a network, or the name or path of a bundle. ``task`` and ``method`` may be left out
-    where there is only one. The labels are the task's class numbers. ``layers`` run on the chip, by default all;
-    the others are computed in integers. Input scales and converter ranges that the bundle or the chip leave to
-    data are found from the first samples. A module of PyTorch is exported to a bundle first.
+    ``model_or_bundle`` is a network, the name or path of a bundle, or a module of PyTorch. ``task`` and ``method``
+    may be left out where there is only one. The labels are the task's class numbers. ``layers`` run on the chip, by
+    default all; the others are computed in integers. Input scales and converter ranges that the bundle or the chip
+    leave to data are found from the first samples.
+
+    A module is captured with the first sample, with the weights that it has in ``eval()``, at the chip's weight and
+    input bits; its masks are then part of its weights: columns that they switch off are not gated.
     """
-    network = _network(model_or_bundle)
     machine = load_chip(chip) if isinstance(chip, str) else chip
     if seeds < 1:
         raise InputError(f"seeds: {seeds} is below 1")
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(model_or_bundle, torch.nn.Module):
+        return _of_module(
+            model_or_bundle, machine, loader, task=task, method=method, seeds=seeds, seed=seed, layers=layers
+        )
+    network = _network(model_or_bundle)
     name = _only("task", task, list(network.task_info), network)
     way = _only("method", method, list(network.task(name).methods), network)
     inputs, labels = _gathered(loader)
@@ -79,6 +88,21 @@ def evaluate(
     return Evaluation(accuracy, shares, _ratios(found[1]), len(labels), prepared.integers.notes)
 
 
+def _of_module(module: Any, chip: Chip, loader: Iterable[Batch], **options: Any) -> Evaluation:
+    """Write the module to a bundle that lives as long as the evaluation, and evaluate that."""
+    import torch
+
+    from xbarsim.learning.export import export_bundle
+    from xbarsim.learning.export_tasks import TaskExport
+
+    inputs, labels = _gathered(loader)
+    with tempfile.TemporaryDirectory() as folder:
+        one = {"model": TaskExport(method="finetune-partial")}
+        path = Path(folder) / f"{type(module).__name__}.xmn"
+        network = export_bundle(path, module, torch.from_numpy(inputs[:1]), one, chip=chip)
+        return evaluate(network, chip, [(inputs, labels)], **options)
+
+
 def _ratios(tally: Tally) -> dict[str, float | None]:
     return {layer: tally.snr_db(layer) for layer in tally.noise}
 
@@ -88,10 +112,6 @@ def _network(model_or_bundle: object) -> Network:
         return model_or_bundle
     if isinstance(model_or_bundle, str | Path):
         return load_network(model_or_bundle)
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(model_or_bundle, torch.nn.Module):
-        what = type(model_or_bundle).__name__
-        raise InputError(f"{what} is a torch.nn.Module: write it to a bundle first (export), then evaluate the bundle")
     raise InputError(f"{type(model_or_bundle).__name__} is neither a network nor the name or path of a bundle")
 
 
