@@ -124,7 +124,7 @@ def test_failures_over_time_rise_to_all_that_are_written() -> None:
         assert failed[0] < 1
         assert 0.5 < rows[-1]["failed_share"] <= 1
         assert [row["years"] for row in rows] == sorted(row["years"] for row in rows)
-    assert found["switches_per_scenario"] == 3  # the fourth starts from the last task, not from the backbone
+    assert found["switches_per_scenario"] == 7  # the eighth starts from the last task, not from the backbone
 
 
 def test_a_scenario_worn_out_in_its_first_round_counts_as_one() -> None:

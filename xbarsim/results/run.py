@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from functools import cached_property
 from math import fsum
@@ -19,9 +19,11 @@ from xbarsim.engine.times import Times
 from xbarsim.errors import Deadlock
 from xbarsim.mapping import Placement
 from xbarsim.mapping.fit_cost import fit_cost, masks_of, remarks
+from xbarsim.results.frames import tables_of
 from xbarsim.results.ledger import Ledger, keep_ledger
 from xbarsim.results.lifetime import lifetime
 from xbarsim.results.moments import Inferences, Moments, Switched
+from xbarsim.results.usage import Usage, usage_of
 from xbarsim.results.wear import Wear, wear_of
 from xbarsim.units import ceil_div, ns, rounding_error
 
@@ -61,6 +63,8 @@ class Run:
     """Whether the method has column masks."""
     switches_per_day: float | None = None
     """Rate that turns a lifetime into years."""
+    usage: Usage = field(default_factory=lambda: Usage(()))
+    """How busy the units were, and when."""
     activity: str = "default"
     """``default``: every row is driven in every read; ``data``: row drives and cell reads by the tasks' samples."""
 
@@ -83,6 +87,17 @@ class Run:
     def energy(self) -> pd.DataFrame:
         """The ledger as a tidy table."""
         return self.ledger.frame
+
+    @cached_property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Tidy tables by name, see :func:`~xbarsim.results.frames.tables_of`."""
+        return tables_of(self)
+
+    def _repr_html_(self) -> str:
+        """The summary that notebooks show."""
+        from xbarsim.results.brief import run_html
+
+        return run_html(self)
 
     def to_json(self) -> dict[str, Any]:
         """The ``xbarsim.run/1`` object."""
@@ -190,6 +205,7 @@ def gather(
         engine_seconds=engine_seconds,
         assumptions=tuple(_assumptions(placement, adaption, ledger)),
         masked=adaption.gates,
+        usage=usage_of(dataflow, times),
     )
 
 

@@ -20,6 +20,8 @@ import yaml
 from xbarsim.chip import Chip
 from xbarsim.errors import InputError, XbarsimError
 from xbarsim.results.figures import break_even_figure, save
+from xbarsim.results.frames import facts_of, frame_of
+from xbarsim.results.placed import placement_json
 from xbarsim.results.run import Run
 
 SET_BY_USER = "set by the user"
@@ -115,13 +117,10 @@ def _fill(run: Run, folder: Path, scenario: str | None) -> None:
     tables |= {"wear_failures": summary["lifetime"]["failed"]}
     for name, rows in tables.items():
         if rows or name in summary:
-            pd.DataFrame(_flat(rows)).to_csv(folder / f"{name}.csv", index=False)
-    facts = [
-        {"key": t.path, "value": float(t.value), "unit": t.unit, "publication": t.publication, "place": t.place,
-         "how": t.how, "note": t.note}
-        for t in chip.traced
-    ]  # fmt: skip
-    pd.DataFrame(facts).to_csv(folder / "facts.csv", index=False)
+            frame_of(rows).to_csv(folder / f"{name}.csv", index=False)
+    facts_of(run).to_csv(folder / "facts.csv", index=False)
+    _json(folder / "placement.json", placement_json(run.placement))
+    run.usage.frame.to_csv(folder / "usage.csv", index=False)
 
 
 def _resolved(chip: Chip) -> dict[str, Any]:
@@ -141,15 +140,6 @@ def _forget(section: dict[str, Any], path: str) -> None:
     inner = section.get(first)
     if rest and isinstance(inner, dict):
         _forget(inner, rest)
-
-
-def _flat(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows whose sections have become columns of their own, as in ``moved_mask_bits``."""
-    return [dict(pair for key, value in row.items() for pair in _pairs(key, value)) for row in rows]
-
-
-def _pairs(key: str, value: Any) -> list[tuple[str, Any]]:
-    return [(f"{key}_{inner}", item) for inner, item in value.items()] if isinstance(value, dict) else [(key, value)]
 
 
 def _provenance(run: Run, scenario: str | None) -> dict[str, Any]:

@@ -1,24 +1,18 @@
-"""Figures: drawn without a display, readable in grey and by people who see colours differently."""
+"""Break-even curves: energy per inference with its share of a switch, against inferences per switch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from itertools import product
+from collections.abc import Mapping
 from math import ceil, log10
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from xbarsim.results.figures.style import looks, plain_axes
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Colours that stay apart for colour-blind readers (Okabe and Ito 2008; yellow left out: too pale for lines)."""
-
-STYLES = ("-", "--", ":", "-.")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 MOST_BANDS = 4
 """Bands that stay readable in one panel; more methods over several devices get a panel each."""
@@ -37,17 +31,17 @@ def break_even_figure(curves: pd.DataFrame, title: str) -> Figure:
     """
     methods = {str(name): _range(rows) for name, rows in curves.groupby("method", sort=False)}
     devices = int(curves["device"].nunique()) if "device" in curves else 1
-    looks = dict(zip(methods, _looks(), strict=False))
+    styles = dict(zip(methods, looks(), strict=False))
     if devices > 1 and len(methods) > MOST_BANDS:
-        return _panels(methods, looks, f"{title}: median of {devices} devices, from the smallest to the largest")
+        return _panels(methods, styles, f"{title}: median of {devices} devices, from the smallest to the largest")
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.5, 4.8), layout="constrained")
     axes = figure.add_subplot(xlabel=X_LABEL, ylabel=Y_LABEL, title=title)
     for method, values in methods.items():
-        _line(axes, values, looks[method], method)
+        _line(axes, values, styles[method], method)
         if devices > 1:
-            _band(axes, values, looks[method])
+            _band(axes, values, styles[method])
     _dress(axes)
     figure.legend(loc="outside right upper", frameon=False)
     if devices > 1:
@@ -56,16 +50,7 @@ def break_even_figure(curves: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def save(figure: Figure, folder: Path, name: str) -> None:
-    """Write a figure as PNG and as SVG; the same data give the same bytes."""
-    from matplotlib import rc_context
-
-    with rc_context({"svg.hashsalt": "xbarsim", "svg.fonttype": "none"}):
-        figure.savefig(folder / f"{name}.png", dpi=160)
-        figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
-
-
-def _panels(methods: Mapping[str, pd.DataFrame], looks: Mapping[str, dict[str, Any]], title: str) -> Figure:
+def _panels(methods: Mapping[str, pd.DataFrame], styles: Mapping[str, dict[str, Any]], title: str) -> Figure:
     """A panel per method: its line and band, the lines of the others behind it in grey."""
     from matplotlib.figure import Figure
 
@@ -75,8 +60,8 @@ def _panels(methods: Mapping[str, pd.DataFrame], looks: Mapping[str, dict[str, A
     for axes, method in zip(grid.flat, methods, strict=False):
         for other in methods.values():
             axes.plot(other.index, other["median"], color="0.85", linewidth=0.8)
-        _band(axes, methods[method], looks[method], alpha=0.25)
-        axes.plot(methods[method].index, methods[method]["median"], color=looks[method]["color"], label=method)
+        _band(axes, methods[method], styles[method], alpha=0.25)
+        axes.plot(methods[method].index, methods[method]["median"], color=styles[method]["color"], label=method)
         axes.set_title(method, fontsize="medium")
         _dress(axes)
     for at, axes in enumerate(grid.flat):
@@ -112,12 +97,4 @@ def _dress(axes: Axes) -> None:
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.grid(visible=True, which="major", color="0.88", linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def _looks() -> Iterator[dict[str, Any]]:
-    """Colour, dash and marker of every line; colours come round with the next dash and another marker."""
-    for number, (style, color) in enumerate(product(STYLES, PALETTE)):
-        marker = MARKERS[(number + 3 * (number // len(PALETTE))) % len(MARKERS)]
-        yield {"color": color, "linestyle": style, "marker": marker, "markevery": (number % 6, 6)}
+    plain_axes(axes)
