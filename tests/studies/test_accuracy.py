@@ -135,7 +135,7 @@ def test_layers_can_be_chosen(digits: Network) -> None:
     [
         ({"tasks": ["rotatd"]}, "no task 'rotatd'; known: digits, rotated, inverted.*; did you mean 'rotated'"),
         ({"methods": ["xmb"]}, "no adaption 'xmb'.*did you mean"),
-        ({"methods": ["lora"]}, "has no tensors 'lora/…' of method 'lora'"),
+        ({"methods": ["lorafusion"]}, "has no tensors 'lorafusion/…' of method 'lorafusion'"),
         ({"layers": ["conv9", "fc"]}, "no crossbar layer 'conv9'; known: conv1.*; did you mean 'conv"),
         ({"seeds": 0}, "seeds: 0 is below 1"),
         ({"samples": 0}, "samples: 0 is below 1"),
@@ -150,7 +150,7 @@ def test_requests_that_cannot_be_meant(digits: Network, request_: dict[str, Any]
 
 def test_all_faults_of_a_request_are_told_at_once(digits: Network) -> None:
     with pytest.raises(InputError) as caught:
-        accuracy(load_chip("xbm_72"), digits, tasks=["rotatd", "digits"], methods=["xmb", "lora"])
+        accuracy(load_chip("xbm_72"), digits, tasks=["rotatd", "digits"], methods=["xmb", "lorafusion"])
     assert len(caught.value.faults) == 3
 
 

@@ -54,7 +54,7 @@ def test_a_switch_of_masks_does_not_depend_on_the_device(frame: pd.DataFrame) ->
     """Sign and order hold on every device: masks cost nothing to write, rewriting costs more the more is rewritten."""
     found = {row["method"]: row for row in to_json(frame)["ranges"]}
     assert found["xbm"]["switch_energy_min_pj"] == found["xbm"]["switch_energy_max_pj"]
-    assert found["finetune"]["switch_energy_max_pj"] > 2 * found["finetune"]["switch_energy_min_pj"]
+    assert found["finetune"]["switch_energy_max_pj"] > 1.5 * found["finetune"]["switch_energy_min_pj"]
     for device in DEVICES:
         energy = frame[frame["device"] == device].set_index("method")["switch_energy_pj"]
         assert energy["xbm"] < energy["piggyback"] < energy["finetune"]

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import pickle
-import subprocess
-import sys
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -134,31 +130,3 @@ def test_keys_of_the_chip_file_are_known() -> None:
         known
     )
     check_grid({"device.write.row_ns": [10], "chip.switch": ["barrier"]})
-
-
-def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "xbarsim", "sweep", "xbm_72", "digits", *arguments], capture_output=True, text=True
-    )
-
-
-def test_the_command(tmp_path: Path) -> None:
-    out = tmp_path / "rows.csv"
-    done = command("--grid", "crossbar.rows=64,72", "--methods", "xbm", "--format", "json", "--out", str(out))
-    assert done.returncode == 1
-    assert "1 of 2 rows" in done.stderr
-    result = json.loads(done.stdout)
-    assert (result["schema"], result["failed"], len(result["rows"])) == ("xbarsim.sweep/1", 1, 2)
-    assert result["rows"][1]["crossbar.rows"] == 72
-    assert result["rows"][1]["error"] is None
-    written = pd.read_csv(out)
-    assert written["crossbar.rows"].tolist() == [64, 72]
-    assert list(written)[-1] == "error"
-
-
-def test_the_command_refuses_a_bad_grid(tmp_path: Path) -> None:
-    done = command("--grid", "crossbar.row=64", "--out", str(tmp_path / "no.csv"))
-    assert done.returncode == 2
-    assert "did you mean 'crossbar.rows'" in done.stderr
-    assert done.stdout == ""
-    assert not (tmp_path / "no.csv").exists()

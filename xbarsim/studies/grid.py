@@ -10,11 +10,15 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from xbarsim.chip.sections import ChipFile
+from xbarsim.config.decimals import plain_number
 from xbarsim.config.scalars import Doubtful, plain
 from xbarsim.errors import Fault, InputError, did_you_mean
 
 Grid = Mapping[str, Sequence[object]]
 """Values by chip key, as in ``{"crossbar.rows": [64, 72, 128]}``."""
+
+Axes = Mapping[str, tuple[object, ...]]
+"""The same, of a grid that was asked for."""
 
 _RANGE = re.compile(r"([0-9]+)\.\.([0-9]+)")
 LONGEST_RANGE = 10_000
@@ -84,6 +88,49 @@ def check_grid(grid: Grid) -> None:
 def points_of(grid: Grid) -> list[dict[str, object]]:
     """Every combination of values; the last key runs fastest."""
     return [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
+
+
+def grid_points(grid: Grid) -> list[dict[str, object]]:
+    """Every combination of a grid that has been checked."""
+    check_grid(grid)
+    return points_of(grid)
+
+
+def check_points(points: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
+    """Return the points of a list; all set the same keys.
+
+    Raise :class:`InputError` for an empty list, a point that is there twice, and keys that no chip file has.
+    """
+    if not points:
+        raise InputError("the list of points is empty; give at least one")
+    keys = list(points[0])
+    check_grid({key: [None] for key in keys})
+    faults: list[Fault] = []
+    seen: dict[str, int] = {}
+    for number, point in enumerate(points, 1):
+        if set(point) != set(keys):
+            differing = ", ".join(sorted(set(point) ^ set(keys)))
+            faults.append(Fault("points", f"point {number} does not set the same keys as the first: {differing}"))
+        first = seen.setdefault(repr(sorted((key, shown(value)) for key, value in point.items())), number)
+        if first != number:
+            faults.append(Fault("points", f"point {number} is point {first} again"))
+    if faults:
+        raise InputError(faults)
+    return [{key: point[key] for key in keys} for point in points]
+
+
+def axes_of(points: Sequence[Mapping[str, object]], axes: Axes | None = None) -> dict[str, list[object]]:
+    """The values that each key takes, in order of their first appearance."""
+    if axes is not None:
+        return {key: [shown(value) for value in values] for key, values in axes.items()}
+    columns = {key: [shown(point[key]) for point in points] for key in points[0]}
+    return {key: list({repr(value): value for value in values}.values()) for key, values in columns.items()}
+
+
+def shown(value: object) -> object:
+    """A value of a key as tables and JSON hold it: no exact number, none of NumPy's."""
+    tolist = getattr(value, "tolist", None)
+    return plain_number(value if tolist is None else tolist())
 
 
 def chip_keys(model: type[BaseModel] = ChipFile, path: str = "") -> Iterator[str]:
