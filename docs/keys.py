@@ -18,6 +18,7 @@ from pydantic_core import PydanticUndefined
 
 from xbarsim.chip import Device
 from xbarsim.chip.sections import ChipFile, Part
+from xbarsim.learning.spec import LearnSpec
 from xbarsim.network.layer_table import LayerTable
 from xbarsim.network.manifest import GraphFile, Manifest, MaskInfo, Quantisation
 from xbarsim.network.masks import KINDS
@@ -191,6 +192,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "keys of graph.json": lambda: table(GraphFile),
     "operations": operations,
     "kinds of masks": masks,
+    "keys of a learning spec": lambda: table(LearnSpec),
 }
 """Every generated part of the page."""
 

@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from xbarsim.studies.accuracy import accuracy
     from xbarsim.studies.activity import activity
     from xbarsim.studies.compare import compare
+    from xbarsim.studies.search import load_search, search
+    from xbarsim.studies.serve import serve
     from xbarsim.studies.show import show
     from xbarsim.studies.simulate import simulate
-    from xbarsim.studies.sweep import sweep
+    from xbarsim.studies.sweep import load_sweep, sweep
     from xbarsim.studies.validate import validate
 
 __version__ = "0.1.0"
@@ -51,6 +53,10 @@ _HOMES = {
     "accuracy": "studies.accuracy",
     "activity": "studies.activity",
     "compare": "studies.compare",
+    "load_search": "studies.search",
+    "load_sweep": "studies.sweep",
+    "search": "studies.search",
+    "serve": "studies.serve",
     "show": "studies.show",
     "simulate": "studies.simulate",
     "sweep": "studies.sweep",
@@ -74,8 +80,12 @@ __all__ = [
     "effective_conductance",
     "load_bundle",
     "load_chip",
+    "load_search",
+    "load_sweep",
     "mvm",
     "place",
+    "search",
+    "serve",
     "show",
     "simulate",
     "sweep",

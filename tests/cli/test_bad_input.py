@@ -142,7 +142,7 @@ ARGUMENTS = {
     "methods": (("compare", "xbm_72", "digits", "--methods", "xbm,finetun"), "'finetun'; known: .*did you mean 'finetune'"),
     "empty method": (("compare", "xbm_72", "digits", "--methods", "xbm,,finetune"), "--methods .* names an empty one"),
     "no tasks": (("compare", "xbm_72", "one_window"), "network 'one_window' has no tasks to switch between"),
-    "task": ((*RUN, "--scenario", "rotatd:3"), "no task 'rotatd'; known: digits, rotated, inverted, backbone; did you mean 'rotated'"),
+    "task": ((*RUN, "--scenario", "rotatd:3"), "no task 'rotatd'; known: digits, rotated, inverted, noisy, resized, odd_even, textures, backbone; did you mean 'rotated'"),
     "empty scenario": ((*RUN, "--scenario", ""), "--scenario: is empty; write task:inferences"),
     "blank scenario": ((*RUN, "--scenario", "  "), "--scenario: is empty; write task:inferences"),
     "empty entry": ((*RUN, "--scenario", "digits:1,,rotated:1"), "--scenario: "),

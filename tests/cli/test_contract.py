@@ -135,12 +135,9 @@ def test_both_executors_say_the_same(asked: Xbarsim) -> None:
 
 def test_without_a_scenario_every_task_runs_once_in_order(asked: Xbarsim) -> None:
     run = asked("run", "xbm_72", "digits", "--format", "json").json
-    assert [(row["task"], row["inferences"]) for row in run["tasks"]] == [
-        ("digits", 1),
-        ("rotated", 1),
-        ("inverted", 1),
-    ]
-    assert [row["from"] for row in run["switches"]] == ["backbone", "digits", "rotated"]
+    tasks = ["digits", "rotated", "inverted", "noisy", "resized", "odd_even", "textures"]
+    assert [(row["task"], row["inferences"]) for row in run["tasks"]] == [(task, 1) for task in tasks]
+    assert [row["from"] for row in run["switches"]] == ["backbone", *tasks[:-1]]
 
 
 def test_a_network_without_tasks_runs_its_backbone(asked: Xbarsim) -> None:

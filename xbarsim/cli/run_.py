@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from xbarsim.cli import common
+from xbarsim.cli import common, traces
 
 
 @click.command("run")
@@ -24,15 +24,17 @@ from xbarsim.cli import common
     help="Rows driven: all in every read, or as the tasks' held-out samples drive them.",
 )  # fmt: skip
 @common.options(
-    common.mask_fit, common.scenario, common.overrides, common.engine, common.seed, common.jobs, common.form(),
-    common.out,
+    *traces.options, common.mask_fit, common.scenario, common.overrides, common.engine, common.seed, common.jobs,
+    common.form(), common.out,
 )  # fmt: skip
 def command(
-    chip: str, bundle: str, method: str, switches_per_day: float | None, activity: str, mask_fit: str | None,
-    scenario: str | None, overrides: tuple[str, ...], engine: str, seed: int, jobs: int, form: str, out: Path | None,
+    chip: str, bundle: str, method: str, switches_per_day: float | None, activity: str, trace: Path | None,
+    trace_window: str | None, mask_fit: str | None, scenario: str | None, overrides: tuple[str, ...], engine: str,
+    seed: int, jobs: int, form: str, out: Path | None,
 ) -> None:  # fmt: skip
     """Latency, energy and endurance of a scenario of BUNDLE on CHIP."""
     common.check_new(out)
+    window = traces.checked(trace, trace_window)
     from xbarsim.chip import load_chip
     from xbarsim.network import load_network
     from xbarsim.results.store import write_run
@@ -46,6 +48,12 @@ def command(
             machine, network, method, scenario, engine=engine, seed=seed, switches_per_day=switches_per_day,
             activity=activity,
         )  # fmt: skip
+    if trace is not None:
+        from xbarsim.results.trace_files import write_trace
+        from xbarsim.studies.timeline import trace as recorded
+
+        found = recorded(machine, network, method, scenario, window, engine=engine, activity=activity)
+        write_trace(found, trace)
     if out is not None:
         write_run(run, out, scenario)
     result = run.to_json()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from xbarsim.cli import common
+from xbarsim.cli import common, traces
 from xbarsim.cli.graphs import read_graph
 
 if TYPE_CHECKING:
@@ -16,19 +17,25 @@ if TYPE_CHECKING:
 
 @click.command("time")
 @click.argument("plan")
-@common.options(common.engine, common.form("json"))
-def command(plan: str, engine: str, form: str) -> None:
+@common.options(*traces.options, common.engine, common.form("json"))
+def command(plan: str, trace: Path | None, trace_window: str | None, engine: str, form: str) -> None:
     """Execute the dataflow graph in PLAN ("-": standard input): start, end and commit of every firing.
 
     The JSON is "xbarsim.times/1"; table and CSV sum up each actor. A graph that stops before its end is
     an answer too: `stuck` names the actors, and who waits for what is said on standard error.
     """
+    window = traces.checked(trace, trace_window)
     from xbarsim.engine import execute
 
     graph = read_graph(plan)
     with common.progress(1, "execute") as step:
         step(plan)
-        times = execute(graph, engine=engine, record=form == "json")
+        times = execute(graph, engine=engine, record=form == "json" or trace is not None)
+    if trace is not None:
+        from xbarsim.results.trace import timeline
+        from xbarsim.results.trace_files import write_trace
+
+        write_trace(timeline(graph, times, window, title=plan), trace)
     if form == "json":
         click.echo(json.dumps(times.to_json()))
     elif form == "csv":
