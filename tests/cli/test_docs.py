@@ -116,7 +116,10 @@ def test_every_key_of_a_result_is_explained(xbarsim: Xbarsim, examples: Path, na
     result = xbarsim(*RESULTS[name], "--format", "json").json
     said = set(re.findall(r"`(\w+)(?:\[j\])?`", FORMATS[FORMATS.index("## Graphs and times") :]))
     assert (
-        sorted({*found_in(result, ("replication", "endurance", *(["mask_bits"] if name == "show" else [])))} - said)
+        sorted(
+            {*found_in(result, ("replication", "endurance", *(["mask_bits", "branches"] if name == "show" else [])))}
+            - said
+        )
         == []
     )
     assert result["schema"] in FORMATS
