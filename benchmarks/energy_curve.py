@@ -37,7 +37,7 @@ ROOT = Path(__file__).parent.parent
 INFERENCES = 100
 """Inferences of the simulated stream; they share its leakage."""
 ALL_ON = "all on"
-WEIGHTS = {"xbm": (0, 4, 8, 16, 32, 64), "xma": (0, 4, 16, 64, 128, 256)}
+WEIGHTS = {"xbm": (0, 4, 8, 16, 32, 48, 64), "xma": (0, 4, 16, 64, 256, 512)}
 """Of the hardware term, by method; 0 is learning without it, and without any other pull on the density."""
 
 
@@ -190,12 +190,12 @@ def floors(axes: Axes, prices: Prices) -> None:
     axes.axvline(full / 2, color="0.4", linewidth=0.8, linestyle="--")
     places = (
         (fixed * full / 2, f"no mask saves this: {100 * fixed:.0f} %"),
-        (full / 2, "half of everything on"),
+        (full * 0.51, "half of everything on"),
     )
     for number, (x, text) in enumerate(places):
         axes.annotate(
             text, (x, 0.02), xycoords=("data", "axes fraction"), rotation=90, va="bottom", fontsize=8.5,
-            ha="right" if number else "center",
+            ha="left" if number else "center",
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5, "alpha": 0.8},
         )  # fmt: skip
     above = axes.secondary_xaxis("top", functions=(lambda x: 100 * x / full, lambda x: x * full / 100))

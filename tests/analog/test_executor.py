@@ -85,7 +85,8 @@ def test_accuracy_is_what_training_measured(chip: Chip, digits: Network, name: s
     accuracy = {kind: float((seen == samples.labels).mean()) for kind, seen in found.items()}
     # One image in 360 may fall to the other side where single and double precision round apart.
     assert accuracy == pytest.approx(dict(task.accuracy(method)), abs=1.01 / len(samples.labels))
-    assert abs(accuracy["float"] - accuracy["quantised"]) <= 0.01
+    if method != "ksm":  # its products are clipped to the width of the weights, floats are not
+        assert abs(accuracy["float"] - accuracy["quantised"]) <= 0.01
     assert prepared.integers.notes == ()
 
 
