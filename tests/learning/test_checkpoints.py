@@ -519,3 +519,15 @@ def test_spoilt_checkpoints_are_refused_or_read(tmp_path: Path, ground: Network,
     with suppress(InputError):
         made = read(tmp_path / "s.pt", ground, names=NAMES)
         write_bundle(tmp_path / "made.xmn", made.content, overwrite=True)
+
+
+def test_a_checkpoint_without_tasks_is_refused(tmp_path: Path, ground: Network) -> None:
+    torch.save({"tasks": {}}, tmp_path / "none.pt")
+    with refused("none.pt: holds no task"):
+        read_ksm(tmp_path / "none.pt", ground)
+
+
+def test_text_is_no_checkpoint(tmp_path: Path, ground: Network) -> None:
+    (tmp_path / "text.pt").write_text("hello")
+    with refused("text.pt: holds more than tensors.*or is no checkpoint"):
+        read_piggyback(tmp_path / "text.pt", ground)

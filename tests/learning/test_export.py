@@ -528,3 +528,21 @@ def test_masks_on_a_backbone(tmp_path: Path, base: Small) -> None:
     network = exported(tmp_path, base, {"a": backbone})
     assert backbone.training
     runs_alike(network, "a", "xbm", backbone)
+
+
+def test_names_stay_functions_when_modules_of_their_name_are_imported() -> None:
+    import importlib
+    import sys
+
+    import xbarsim.learning as package
+
+    for name in ("learn", "capture", "evaluate"):
+        importlib.import_module(f"xbarsim.learning.{name}")
+        vars(package).pop(name, None)
+        module = sys.modules.pop(f"xbarsim.learning.{name}")
+        try:
+            importlib.import_module(f"xbarsim.learning.{name}")
+            assert callable(getattr(package, name)), name
+        finally:
+            sys.modules[f"xbarsim.learning.{name}"] = module
+            vars(package).pop(name, None)

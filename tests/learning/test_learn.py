@@ -268,6 +268,20 @@ def test_bad_input_is_refused_with_a_way_out() -> None:
         quick("xma2", options={"score": "snap"})
     with pytest.raises(InputError, match="no column gates"):
         quick("xbm", chip="isaac")
+    for method, name, value, said in (
+        ("xbm", "rate", "fast", "is not a number"),
+        ("xbm", "rate", -0.1, "is below 0"),
+        ("xbm", "rate", True, "is not of its kind"),
+        ("xbm", "keep", 1.5, "is not from 0 to 1"),
+        ("xbm", "cold", 0, "is not above 0"),
+        ("lora", "rank", 0, "is not a whole number from 1 on"),
+        ("packnet", "tasks", None, "needs a value"),
+        ("xma2", "scale", 1, "is not true or false"),
+        ("xma2", "unit", 1, "is not text"),
+        ("lora", "layers", "conv1", "is not a list"),
+    ):
+        with pytest.raises(InputError, match=f"option '{name}'.*{said}"):
+            quick(method, options={name: value})
     with pytest.raises(InputError, match="epochs: 0"):
         quick("xbm", epochs=0)
     data = small.task("digits")

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xbarsim.errors import InputError
-from xbarsim.studies.grid import axes_of, check_points, shown
+from xbarsim.studies.grid import axes_of, check_points, parse_grid, shown
 from xbarsim.studies.listed import read_points
 from xbarsim.studies.space import Choices, Range, Steps, of_grid, read_space, sample
 
@@ -166,3 +166,9 @@ def test_equal_points_of_a_sample_are_there_once() -> None:
     assert sorted(map(str, points)) == ["{'adc.bits': 7}", "{'adc.bits': 8}"]
     with pytest.raises(InputError, match="take 1 to"):
         sample(SPACE, 0)
+
+
+@pytest.mark.parametrize("text", ["adc.bits=7..x", "adc.bits=..9", "adc.bits=5...9"])
+def test_half_a_range_is_no_value(text: str) -> None:
+    with pytest.raises(InputError, match="is no range: write whole numbers, as in"):
+        parse_grid([text])

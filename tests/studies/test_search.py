@@ -218,6 +218,8 @@ def test_another_search_in_the_folder_is_refused(net: xs.Network, tmp_path: Path
     ("asked", "said"),
     [
         ({"minimize": ["enegy"]}, "no measure 'enegy'.*did you mean 'energy'"),
+        ({"constraints": ["enegy<=1"]}, "constraint 'enegy<=1': no measure 'enegy'.*did you mean 'energy'"),
+        ({"constraints": ["accuracy>=95"]}, "an accuracy is from 0 to 1"),
         ({"minimize": ["energy", "energy"]}, "energy is there twice"),
         ({"minimize": []}, "name at least one"),
         ({"minimize": ["accuracy"]}, "accuracy is to be maximized"),

@@ -4,7 +4,9 @@ It stands as ``xs.torch`` at the top of the package. Names are imported when the
 PyTorch, the extra ``torch``, say so where it is missing.
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from xbarsim.errors import XbarsimError
@@ -80,9 +82,20 @@ def __getattr__(name: str) -> Any:
         if error.name != "torch":
             raise
         raise XbarsimError(f"xbarsim.learning.{name} needs PyTorch: pip install 'xbarsim[torch]'") from error
-    globals()[name] = found  # a module of the same name must not stand in its way
+    globals()[name] = found
     return found
 
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+class _Package(ModuleType):
+    """A package whose names stay what they are when a module of the same name (``learn``) is imported."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

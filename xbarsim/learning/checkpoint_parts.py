@@ -227,7 +227,9 @@ class Reading:
         return len(state.get(f"{head.name}.weight", "1")) if head else self.backbone.nodes[-1].shape[0]
 
     def content(self, made: Mapping[str, tuple[str, MethodContent]], kind: str) -> BundleContent:
-        """Return the backbone with one more method for every task of ``made``; raises all faults."""
+        """Return the backbone with one more method for every task of ``made``; raises all faults, such as no task."""
+        if not made and not self.faults:
+            self.fault("holds no task")
         self.stop()
         content = content_of(self.backbone)
         content = replace(content, generator=f"{content.generator}; xbarsim import {kind} {self.path.name}")

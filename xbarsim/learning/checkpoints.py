@@ -17,6 +17,7 @@ from xbarsim.learning.checkpoint_load import attribute, modules
 from xbarsim.learning.checkpoint_owners import read_cpg, read_packnet
 from xbarsim.learning.checkpoint_parts import Array, Names, Reading, head_parts, laid_out, norms, numpy
 from xbarsim.learning.checkpoint_peft import read_peft
+from xbarsim.learning.masks import THRESHOLD
 from xbarsim.network.bundle_writer import MethodContent
 from xbarsim.network.importers.content import Imported
 from xbarsim.network.masks import Mask
@@ -24,9 +25,6 @@ from xbarsim.network.network import Network
 
 MINUS_ONE = 255
 """What -1 has become where ternary masks were cast to bytes."""
-
-THRESHOLD = 5e-3
-"""Above it a real-valued mask of Piggyback is 1 (``DEFAULT_THRESHOLD`` of the public code)."""
 
 
 @laid_out("piggyback")

@@ -180,7 +180,7 @@ class ColumnMask(ByColumn):
         return gumbel_sigmoid(self.scores, self.temperature, noise)
 
     def probabilities(self) -> Tensor:
-        """Probability that a draw is 1."""
+        """Probability that a draw with its full noise is 1; with less noise draws are surer."""
         return torch.sigmoid(self.scores)
 
     def mask(self) -> Mask:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import exp
+from math import exp, isfinite
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -32,7 +32,7 @@ from xbarsim.learning.masks import (
 )
 from xbarsim.network.bundle_writer import SharedContent
 from xbarsim.network.graph import Layer, Node
-from xbarsim.network.masks import Geometry, Mask
+from xbarsim.network.masks import OFF, Geometry, Mask
 from xbarsim.network.quantiser import Quantiser
 
 if TYPE_CHECKING:
@@ -171,12 +171,49 @@ def method_named(name: str, options: Mapping[str, Any]) -> type[Method]:
     if name not in Method.known:
         known = ", ".join(sorted(Method.known))
         raise InputError(f"method {name!r} cannot be learned; known: {known}{did_you_mean(name, Method.known)}")
-    allowed = options_of(Method.known[name])
-    for key in options:
-        if key not in allowed:
-            hint = did_you_mean(key, allowed) or f"; known: {', '.join(allowed) or 'none'}"
-            raise InputError(f"method {name!r} has no option {key!r}{hint}")
+    for key, value in options.items():
+        fault = option_fault(Method.known[name], key, value)
+        if fault:
+            raise InputError(f"method {name!r}: {fault}")
     return Method.known[name]
+
+
+SHARES, COUNTS, ABOVE = ("keep", "share"), ("rank", "channels", "tasks"), ("hot", "cold")
+"""Options that are from 0 to 1, whole numbers from 1 on, and above 0; other numbers but ``start`` are at least 0."""
+
+
+def option_fault(method: type[Method], name: str, value: Any) -> str | None:
+    """Return what is wrong with an option, in words; nothing if nothing is. Its default says of what type it is."""
+    parameters = inspect.signature(method.__init__).parameters
+    known = options_of(method)
+    if name not in known:
+        hint = did_you_mean(name, known) or f"; known: {', '.join(known) or 'none'}"
+        return f"no option {name!r}{hint}"
+    default, annotation = known[name], str(parameters[name].annotation)
+    if value is None:
+        return None if "None" in annotation else f"option {name!r} needs a value"
+    if isinstance(default, bool) != isinstance(value, bool):
+        return f"option {name!r}: {value!r} is not {'true or false' if isinstance(default, bool) else 'of its kind'}"
+    if isinstance(default, bool):
+        return None
+    if isinstance(default, int | float):
+        return _number_fault(name, value)
+    if isinstance(default, str) != isinstance(value, str):
+        return f"option {name!r}: {value!r} is not {'text' if isinstance(default, str) else 'a list'}"
+    return None
+
+
+def _number_fault(name: str, value: Any) -> str | None:
+    """Whether a number lies where options of its name may."""
+    if not isinstance(value, int | float) or not isfinite(value):
+        return f"option {name!r}: {value!r} is not a number"
+    if name in COUNTS and (value != int(value) or value < 1):
+        return f"option {name!r}: {value!r} is not a whole number from 1 on"
+    if name in SHARES and not 0 <= value <= 1:
+        return f"option {name!r}: {value!r} is not from 0 to 1"
+    if name in ABOVE and value <= 0:
+        return f"option {name!r}: {value!r} is not above 0"
+    return f"option {name!r}: {value!r} is below 0" if name != "start" and value < 0 else None
 
 
 def options_of(method: type[Method]) -> dict[str, Any]:
@@ -230,7 +267,7 @@ def multipliers(mask: Mask, layer: Layer) -> Tensor:
     """Return what a mask multiplies every weight by, in the shape of the weight."""
     values = mask.expand(layer)
     if mask.kind == "shift":
-        wide = np.where(mask.expand(layer) == np.int8(-128), 0.0, np.exp2(values.astype(np.float64)))
+        wide = np.where(values == OFF, 0.0, np.exp2(values.astype(np.float64)))
     else:
         wide = values * (mask.step or 1.0)
     return torch.from_numpy(np.asarray(wide, np.float32).copy()).reshape(layer.weight_shape)

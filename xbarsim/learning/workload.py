@@ -24,13 +24,13 @@ from xbarsim import __version__
 from xbarsim.adaptions import Adaption
 from xbarsim.chip import Chip
 from xbarsim.config import digest
-from xbarsim.errors import InputError, did_you_mean
+from xbarsim.errors import InputError
 from xbarsim.learning.backbone import Backbone
 from xbarsim.learning.bundles import bundle_content
 from xbarsim.learning.data import TaskData
 from xbarsim.learning.images import image_task
 from xbarsim.learning.learn import LearnedTask, learn
-from xbarsim.learning.methods import Method, method_named, options_of
+from xbarsim.learning.methods import Method, method_named, option_fault, options_of
 from xbarsim.learning.pretrain import pretrain
 from xbarsim.learning.spec import LearnSpec, Spec
 from xbarsim.network import Network
@@ -124,12 +124,11 @@ def _check(chip: Chip, spec: Spec) -> None:
         except InputError as error:
             faults.append(spec.fault(str(error), where))
             continue
-        known = options_of(Method.known[method])
         faults += [
-            spec.fault(f"no option {name!r}; known: {', '.join(known) or 'none'}{did_you_mean(name, known)}",
-                       f"{where}.options.{name}")
-            for name in how.options if name not in known
-        ]  # fmt: skip
+            spec.fault(fault, f"{where}.options.{name}")
+            for name, value in how.options.items()
+            if (fault := option_fault(Method.known[method], name, value))
+        ]
         if Adaption.named(method).gates and chip.file.gate is None:
             faults.append(spec.fault(f"chip {chip.name!r} has no column gates, which {method!r} needs", where))
     for task in dict.fromkeys([*spec.value.tasks, spec.value.backbone.task or spec.value.tasks[0]]):

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pandas as pd
 import yaml
@@ -42,7 +42,7 @@ def new_folder(path: Path) -> Iterator[Path]:
             raise InputError(f"{path}: exists already; name a new folder or remove it")
         draft.rename(path)
     except OSError as reason:
-        raise _not_written(path, reason) from reason
+        raise not_written(path, reason) from reason
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -53,12 +53,20 @@ def write_text(path: Path, text: str) -> None:
     if path.exists() and not path.is_file():
         path.write_text(text, encoding="utf-8")
         return
-    draft = _beside(path)
+    with new_file(path) as file:
+        file.write(text.encode())
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[IO[bytes]]:
+    """A file to fill; it becomes ``path`` when all went well, and is gone when not."""
+    draft = _beside(path.absolute())
     try:
-        draft.write_text(text, encoding="utf-8")
+        with draft.open("wb") as file:
+            yield file
         draft.replace(path)
     except OSError as reason:
-        raise _not_written(path, reason) from reason
+        raise not_written(path, reason) from reason
     finally:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
@@ -69,7 +77,8 @@ def _beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
 
 
-def _not_written(path: Path, reason: OSError) -> XbarsimError:
+def not_written(path: Path, reason: OSError) -> XbarsimError:
+    """What to raise when the system refuses to write."""
     return XbarsimError(f"{path}: cannot be written: {(reason.strerror or str(reason)).lower()}")
 
 

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import gzip
 import json
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
-from xbarsim.errors import Fault, InputError, XbarsimError
+from xbarsim.errors import Fault, InputError
+from xbarsim.results.store import new_file
 from xbarsim.results.trace import WHOLE, Kind, Timeline
 
 ENDINGS = (".json", ".json.gz", ".pftrace", ".perfetto-trace")
@@ -44,21 +43,6 @@ def write_trace(found: Timeline, path: Path) -> None:
             return
         with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0, compresslevel=6) as packed:
             _stream(found, packed)
-
-
-@contextmanager
-def new_file(path: Path) -> Iterator[IO[bytes]]:
-    """A file to fill; it becomes ``path`` when all went well, and is gone when not."""
-    draft = path.absolute().with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        with draft.open("wb") as file:
-            yield file
-        draft.replace(path)
-    except OSError as reason:
-        raise XbarsimError(f"{path}: cannot be written: {(reason.strerror or str(reason)).lower()}") from reason
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
 
 
 def _stream(found: Timeline, file: IO[bytes] | gzip.GzipFile) -> None:

@@ -52,6 +52,8 @@ def _values(text: str, place: str, faults: list[Fault]) -> Iterator[object]:
         bounds = _RANGE.fullmatch(part)
         if bounds:
             yield from _range(int(bounds[1]), int(bounds[2]), place, faults)
+        elif ".." in part:
+            faults.append(Fault(place, f"{part!r} is no range: write whole numbers, as in 5..9"))
         elif not part:
             faults.append(Fault(place, "has an empty value"))
         else:

@@ -95,8 +95,10 @@ def constraints_of(texts: Sequence[str]) -> tuple[Constraint, ...]:
         parts = _CONSTRAINT.fullmatch(text)
         if parts is None:
             faults.append(Fault(f"constraint {text!r}", "write NAME<=VALUE or NAME>=VALUE, as in accuracy>=0.9"))
-        elif fault := _unknown(parts[1]):
+        elif fault := _unknown(parts[1], f"constraint {text!r}"):
             faults.append(fault)
+        elif parts[1] == "accuracy" and not 0 <= float(parts[3]) <= 1:
+            faults.append(Fault(f"constraint {text!r}", "an accuracy is from 0 to 1: write 0.95 for 95 %"))
         else:
             found.append(Constraint(parts[1], parts[2] == ">=", float(parts[3])))
     if faults:
@@ -104,10 +106,10 @@ def constraints_of(texts: Sequence[str]) -> tuple[Constraint, ...]:
     return tuple(found)
 
 
-def _unknown(name: str) -> Fault | None:
+def _unknown(name: str, place: str = "objectives") -> Fault | None:
     if name in MEASURES:
         return None
-    return Fault("objectives", f"no measure {name!r}; known: {', '.join(MEASURES)}{did_you_mean(name, MEASURES)}")
+    return Fault(place, f"no measure {name!r}; known: {', '.join(MEASURES)}{did_you_mean(name, MEASURES)}")
 
 
 def check_area(chip: Chip) -> list[str]:

@@ -21,6 +21,7 @@ from typing import Any
 from xbarsim.chip import Chip
 from xbarsim.errors import Fault, InputError, XbarsimError
 from xbarsim.network import Network
+from xbarsim.results.store import not_written
 from xbarsim.studies.points import SCHEMA as POINT
 from xbarsim.studies.points import Row, chip_digest, code, network_digest, sha256
 
@@ -100,7 +101,7 @@ def open_store(folder: Path | None, manifest: Mapping[str, Any], grows: Iterable
     try:
         (folder / POINTS).mkdir(parents=True, exist_ok=True)
     except OSError as reason:
-        raise _not_written(folder, reason) from reason
+        raise not_written(folder, reason) from reason
     text = json.dumps(manifest, indent=1, allow_nan=False) + "\n"
     path = folder / MANIFEST
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
@@ -226,14 +227,10 @@ def write(path: Path, text: str) -> None:
             os.fsync(file.fileno())
         os.replace(draft, path)
     except OSError as reason:
-        raise _not_written(path, reason) from reason
+        raise not_written(path, reason) from reason
     finally:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
-
-
-def _not_written(path: Path, reason: OSError) -> XbarsimError:
-    return XbarsimError(f"{path}: cannot be written: {(reason.strerror or str(reason)).lower()}")
 
 
 def _flush(folder: Path) -> None:
