@@ -177,6 +177,8 @@ class Files:
 
     @staticmethod
     def _integers(weights: Ints, quantiser: dict[str, Any]) -> Ints:
+        if weights.dtype.kind == "i":
+            return weights.reshape(len(weights), -1).astype(np.int64)
         scale, limit = np.array(quantiser["scale"], np.float32).astype(np.float64), 2 ** (quantiser["bits"] - 1)
         flat = weights.reshape(len(weights), -1).astype(np.float64)
         return np.clip(np.round(flat / scale[:, None]), -limit, limit - 1).astype(np.int64)

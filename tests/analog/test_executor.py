@@ -66,6 +66,9 @@ def float_state(network: Network, task: str, method: str) -> dict[str, NDArray[A
         kind, _, key = name.removeprefix(f"{method}/").partition("/")
         if name.startswith(f"{method}/") and kind in ("state", "weights"):
             state[key if kind == "state" else f"{key}.weight"] = files.get(name)
+            if kind == "weights" and files.get(name).dtype.kind == "i":
+                scale = network.task(task).quantiser(method, key).scale.astype(np.float64)
+                state[f"{key}.weight"] = files.get(name) * scale.reshape(-1, *[1] * (files.get(name).ndim - 1))
     for name, layer in network.layers.items():
         mask = network.task(task).mask(method, name)
         if mask is not None:

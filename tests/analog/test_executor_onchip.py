@@ -29,7 +29,7 @@ Floats = NDArray[np.float64]
 
 METHODS = (
     "xbm", "piggyback", "finetune", "xma", "ksm", "piggyback-ternary", "finetune-partial", "xma2", "packnet", "cpg",
-    "xst",
+    "xst", "lora", "repnet",
 )  # fmt: skip
 
 NOISY = ["device.variation.proportional=0.05", "device.read_noise.proportional=0.02", "device.stuck_at.hrs=0.001"]

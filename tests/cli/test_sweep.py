@@ -138,7 +138,11 @@ def test_an_interrupt_says_how_to_go_on(xbarsim: Xbarsim, folder: Path, monkeypa
 
     monkeypatch.setattr(study.Store, "put", interrupted)
     fine = ("--grid", "adc.bits=7,8", "--methods", "xbm", "--out", "found")
-    answer = xbarsim(*SWEEP, *fine)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background ignores it
+    try:
+        answer = xbarsim(*SWEEP, *fine)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert answer.code == 130
     assert answer.out == ""
     assert "1 of 4 points are in" in answer.err

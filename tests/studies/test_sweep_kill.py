@@ -58,8 +58,9 @@ def points(folder: Path) -> dict[str, int]:
 def started(folder: Path, *more: str) -> subprocess.Popen[bytes]:
     """A sweep of its own, in a process group of its own."""
     return subprocess.Popen(
-        [*COMMAND, "--out", str(folder), *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-    )
+        [*COMMAND, "--out", str(folder), *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a suite in the background ignores it
+    )  # fmt: skip
 
 
 def until(process: subprocess.Popen[bytes], folder: Path, count: int) -> dict[str, int]:
