@@ -8,7 +8,7 @@ into FOLDER (docs/figures).
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,5 +153,8 @@ def main(quick: bool, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    rest = [one for one in sys.argv[1:] if one != "--quick"]
-    main("--quick" in sys.argv[1:], Path(rest[0]) if rest else Path(__file__).parents[1] / "docs/figures")
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("folder", type=Path, nargs="?", default=Path(__file__).parents[1] / "docs/figures")
+    asked.add_argument("--quick", action="store_true", help="few points of few requests")
+    given = asked.parse_args()
+    main(given.quick, given.folder)
