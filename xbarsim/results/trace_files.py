@@ -1,6 +1,6 @@
 """Timelines as files: Chrome's trace event format, or Perfetto's protobuf, by the ending of the name.
 
-``.json`` and ``.json.gz`` open in Perfetto and in chrome://tracing; times are microseconds with six decimals,
+``.json`` and ``.json.gz`` are what Perfetto and chrome://tracing read; times are microseconds with six decimals,
 whole picoseconds. ``.pftrace`` and ``.perfetto-trace`` are :mod:`xbarsim.results.trace_perfetto`.
 """
 
